@@ -1,0 +1,118 @@
+// Many senders, one reader at a time, in order.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/detail/atomics.hpp>
+#include <posthaste/detail/cache_line.hpp>
+
+#include <cstdint>
+#include <utility>
+
+namespace posthaste {
+
+/// A node in a mailbox or a list of messages; a base of the message's envelope.
+struct letter {
+    letter* next = nullptr;
+};
+
+/// The queue of an endpoint that keeps order: an intrusive stack in one word, which the reader
+/// takes as a whole and turns round. (As folly's AtomicQueue; the turning costs each letter one
+/// step.) The same word says whether there is a reader, so putting a letter and finding out that
+/// somebody must be sent to read it is one step, and no wake-up can be lost.
+///
+/// Ordering   letters come out in the order of their put()s, from whatever threads those came, as
+///            far as one happened before the other. What was done before put() happens before
+///            take().
+/// Threads    put(), claim() and shut() any; take() and release() only whoever holds the claim.
+/// Cost       no allocation, no lock; put() one compare-exchange, repeated under contention.
+template <typename Atomics = detail::std_atomics>
+class basic_mailbox {
+public:
+    enum class put_result : unsigned char {
+        queued,  ///< whoever holds the claim will see it
+        claimed,  ///< nobody held the claim: the caller does now, and must have it read
+        refused,  ///< it is shut
+    };
+
+    put_result put(letter& l) noexcept {
+        std::uintptr_t seen = word_.load(std::memory_order_relaxed);
+        do {
+            if (seen & shut_bit) return put_result::refused;
+            l.next = seen & idle_bit ? nullptr : list(seen);
+        } while (!word_.compare_exchange_weak(seen, address(l), std::memory_order_acq_rel,  // (1)
+                                              std::memory_order_relaxed));
+        return seen & idle_bit ? put_result::claimed : put_result::queued;
+    }
+
+    /// Takes the claim, if nobody has it and nothing is queued.
+    bool claim() noexcept {
+        std::uintptr_t idle = idle_bit;
+        return word_.compare_exchange_strong(idle, 0, std::memory_order_acq_rel,  // (2)
+                                             std::memory_order_relaxed);
+    }
+
+    /// The oldest letter; nullptr: none is there now.
+    letter* take() noexcept {
+        if (!out_) out_ = turned(word_.fetch_and(shut_bit, std::memory_order_acq_rel));  // (3)
+        return out_ ? std::exchange(out_, out_->next) : nullptr;
+    }
+
+    /// Gives the claim up, if nothing is there; false: there is, read on.
+    bool release() noexcept {
+        if (out_) return false;
+        std::uintptr_t seen = word_.load(std::memory_order_relaxed);
+        do {
+            if (list(seen)) return false;
+        } while (!word_.compare_exchange_weak(seen, seen | idle_bit,
+                                              std::memory_order_acq_rel,  // (4)
+                                              std::memory_order_relaxed));
+        return true;
+    }
+
+    /// From now on put() is refused; what is there can still be taken.
+    void shut() noexcept { word_.fetch_or(shut_bit, std::memory_order_acq_rel); }  // (5)
+
+    /// Nothing there, nobody reading.
+    bool idle() const noexcept {
+        return word_.load(std::memory_order_acquire) & idle_bit;  // (6)
+    }
+
+private:
+    static constexpr std::uintptr_t idle_bit = 1, shut_bit = 2, bits = 3;
+    static_assert(alignof(letter) > bits);
+
+    static std::uintptr_t address(letter& l) noexcept {
+        return reinterpret_cast<std::uintptr_t>(&l);
+    }
+    static letter* list(std::uintptr_t word) noexcept {
+        return reinterpret_cast<letter*>(word & ~bits);
+    }
+    static letter* turned(std::uintptr_t word) noexcept {
+        letter* oldest = nullptr;
+        for (letter* l = list(word); l;) {
+            letter* const older = std::exchange(l->next, oldest);
+            oldest = std::exchange(l, older);
+        }
+        return oldest;
+    }
+
+    //     word_            out_     who may write out_     put()        who moves it on
+    //     idle             empty    nobody                 claims       put (1), claim (2)
+    //     0                any      the claim's holder     queues       put (1), release (4)
+    //     address          any      the claim's holder     queues       put (1), take (3)
+    //     with shut_bit    as above                        is refused   take (3), release (4)
+    //
+    // (1) releases the letter to (3); if it claims, acquires the last holder's work from (4).
+    // (2) acquires the last holder's work from (4).
+    // (3) acquires the letters from (1).
+    // (4) releases all this holder did to the next one: (1), (2). A read-modify-write, so that it
+    //     cannot pass a put() that has gone before.
+    // (5) shuts in the order of word_: a put() is either before it and taken, or refused.
+    // (6) acquires what the last holder did from (4).
+    // relaxed: a first look, checked by a read-modify-write.
+    alignas(detail::cache_line) typename Atomics::template atomic<std::uintptr_t> word_ = idle_bit;
+    letter* out_ = nullptr;  // taken and turned round; guarded by the claim
+};
+
+using mailbox = basic_mailbox<>;
+
+}  // namespace posthaste

@@ -1,0 +1,12 @@
+// How far apart two threads' data must lie.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cstddef>
+
+namespace posthaste::detail {
+
+/// Bytes; a constant of ours, because std::hardware_destructive_interference_size changes with
+/// compiler flags and would so change the layout of public types.
+inline constexpr std::size_t cache_line = 64;
+
+}  // namespace posthaste::detail

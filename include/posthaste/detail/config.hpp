@@ -1,0 +1,61 @@
+// What the compiler and its switches give us.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <version>
+
+#if defined(__cpp_exceptions) || defined(__EXCEPTIONS) || defined(_CPPUNWIND)
+#  define POSTHASTE_EXCEPTIONS 1
+#else
+#  define POSTHASTE_EXCEPTIONS 0
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#  define POSTHASTE_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#  if __has_feature(address_sanitizer)
+#    define POSTHASTE_ADDRESS_SANITIZER 1
+#  endif
+#endif
+#ifndef POSTHASTE_ADDRESS_SANITIZER
+#  define POSTHASTE_ADDRESS_SANITIZER 0
+#endif
+
+// Keeps a function out of coroutine bodies: what it reads of the thread must not be cached there.
+#if defined(_MSC_VER)
+#  define POSTHASTE_NOINLINE __declspec(noinline)
+#else
+#  define POSTHASTE_NOINLINE [[gnu::noinline]]
+#endif
+
+// g++ before 13 destroys an aggregate temporary inside a co_await expression twice (GCC PR 99576).
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+#  define POSTHASTE_UNSAFE_TEMPORARIES 1
+#else
+#  define POSTHASTE_UNSAFE_TEMPORARIES 0
+#endif
+
+#if defined(__x86_64__) || defined(__i386__)
+#  define POSTHASTE_PAUSE() __builtin_ia32_pause()
+#elif defined(__aarch64__) && !defined(_MSC_VER)
+#  define POSTHASTE_PAUSE() asm volatile("yield")
+#else
+#  define POSTHASTE_PAUSE() static_cast<void>(0)
+#endif
+
+// A text that holds the names of a function's template arguments.
+#if defined(_MSC_VER) && !defined(__clang__)
+#  define POSTHASTE_FUNCTION __FUNCSIG__
+#else
+#  define POSTHASTE_FUNCTION __PRETTY_FUNCTION__
+#endif
+
+namespace posthaste::detail {
+
+inline constexpr bool exceptions_enabled = POSTHASTE_EXCEPTIONS != 0;
+inline constexpr bool address_sanitizer = POSTHASTE_ADDRESS_SANITIZER != 0;
+inline constexpr bool unsafe_temporaries = POSTHASTE_UNSAFE_TEMPORARIES != 0;
+
+/// Tells the processor that this thread is spinning.
+inline void pause() noexcept { POSTHASTE_PAUSE(); }
+
+}  // namespace posthaste::detail

@@ -1,0 +1,45 @@
+// Lets a thread wait until something is done.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+
+namespace posthaste::detail {
+
+/// Blocks threads, not coroutines. May be destroyed as soon as a wait has returned.
+class flag {
+public:
+    void set() noexcept {
+        const std::lock_guard guard(mutex_);
+        set_ = true;
+        changed_.notify_all();  // under the lock: afterwards the waiter may be gone, and the flag
+    }
+    bool is_set() noexcept {
+        const std::lock_guard guard(mutex_);
+        return set_;
+    }
+    void wait() noexcept {
+        std::unique_lock guard(mutex_);
+        changed_.wait(guard, [this] { return set_; });
+    }
+
+    /// Gives up after `d`; of any length.
+    template <typename Duration>
+    void wait_for(Duration d) noexcept {
+        std::unique_lock guard(mutex_);
+        while (!set_ && d > Duration::zero()) {
+            const Duration step =
+                d < Duration(std::chrono::hours(1)) ? d : Duration(std::chrono::hours(1));
+            changed_.wait_for(guard, step, [this] { return set_; });
+            d -= step;
+        }
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    bool set_ = false;
+};
+
+}  // namespace posthaste::detail

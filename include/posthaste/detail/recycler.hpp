@@ -1,0 +1,207 @@
+// Memory for frames and messages, used again and again.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/detail/config.hpp>
+#include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/this_thread.hpp>
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <new>
+#include <utility>
+
+namespace posthaste::detail {
+
+// Each thread owns a cache of free blocks by size class. A block remembers the cache it came from:
+// freed on its own thread it goes back there with two plain stores; freed on another it is pushed
+// on the owner's `returned_` stack, which the owner empties when it runs out. So a thread that only
+// allocates and a thread that only frees reach a steady state without operator new. (The scheme of
+// mimalloc: Leijen, Zorn, de Moura, "Free List Sharding in Action", 2019.) A cache outlives its
+// thread as long as blocks of it are about.
+
+/// Stands before every block.
+struct alignas(16) block {
+    block_cache* owner;  // nullptr: straight from operator new
+    union {
+        std::size_t size_class;  // while in use
+        block* next;  // while free
+    };
+    // The size class of a free block is kept in its list (own) or in its first word (returned).
+};
+static_assert(sizeof(block) == 16);
+
+class block_cache {
+public:
+    static constexpr std::size_t fine_classes = 16;  // 64, 128, ... 1024 bytes
+    static constexpr std::size_t classes = fine_classes + 6;  // 2, 4, ... 64 KiB
+    static constexpr std::size_t largest = std::size_t{64} * 1024;
+    static constexpr std::size_t max_bytes_kept = std::size_t{32} * 1024 * 1024;  // a thread
+
+    static constexpr std::size_t class_of(std::size_t size) noexcept {
+        if (size <= 1024) return size == 0 ? 0 : (size - 1) / 64;
+        return fine_classes + static_cast<std::size_t>(std::bit_width(size - 1)) - 11;
+    }
+    static constexpr std::size_t bytes_of(std::size_t size_class) noexcept {
+        if (size_class < fine_classes) return (size_class + 1) * 64;
+        return std::size_t{2048} << (size_class - fine_classes);
+    }
+
+    /// nullptr when out of memory. Only for the owning thread.
+    block* take(std::size_t size_class) noexcept {
+        if (block* b = free_[size_class]) return pop(size_class, b);
+        collect();
+        if (block* b = free_[size_class]) return pop(size_class, b);
+        void* memory = ::operator new(sizeof(block) + bytes_of(size_class), std::nothrow);
+        if (!memory) return nullptr;
+        ++abroad_;
+        return ::new (memory) block{this, {size_class}};
+    }
+
+    /// Only for the owning thread.
+    void put(block* b) noexcept {
+        const std::size_t size_class = b->size_class;
+        if (kept_ + bytes_of(size_class) > max_bytes_kept) {
+            --abroad_;
+            return ::operator delete(b);
+        }
+        kept_ += bytes_of(size_class);
+        b->next = free_[size_class];
+        free_[size_class] = b;
+    }
+
+    /// For every other thread.
+    void put_back(block* b) noexcept {
+        void* before = returned_.load(std::memory_order_acquire);  // (5)
+        for (;;) {
+            if (before == this) return drop_orphan(b);
+            *payload(b) = before;
+            if (returned_.compare_exchange_weak(before, b, std::memory_order_release,  // (1)
+                                                std::memory_order_acquire)) {  // (5)
+                return;
+            }
+        }
+    }
+
+    /// The owning thread ends: frees what is here; the last block to come back frees the cache.
+    void end() noexcept {
+        collect();
+        for (std::size_t c = 0; c != classes; ++c) {
+            while (block* b = free_[c]) {
+                pop(c, b);
+                --abroad_;
+                ::operator delete(b);
+            }
+        }
+        orphans_.store(abroad_ + 1, std::memory_order_relaxed);
+        void* late = returned_.exchange(this, std::memory_order_acq_rel);  // (2)
+        while (late) {
+            block* b = static_cast<block*>(late);
+            late = *payload(b);
+            drop_orphan(b);
+        }
+        forget_orphan();
+    }
+
+private:
+    static void** payload(block* b) noexcept { return reinterpret_cast<void**>(b + 1); }
+
+    block* pop(std::size_t size_class, block* b) noexcept {
+        free_[size_class] = b->next;
+        kept_ -= bytes_of(size_class);
+        b->size_class = size_class;
+        return b;
+    }
+    void collect() noexcept {
+        if (!returned_.load(std::memory_order_relaxed)) return;
+        void* list = returned_.exchange(nullptr, std::memory_order_acquire);  // (3)
+        while (list) {
+            block* b = static_cast<block*>(list);
+            list = *payload(b);
+            put(b);
+        }
+    }
+    void drop_orphan(block* b) noexcept {
+        ::operator delete(b);
+        forget_orphan();
+    }
+    void forget_orphan() noexcept {
+        if (orphans_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;  // (4)
+    }
+
+    std::array<block*, classes> free_{};
+    std::size_t kept_ = 0;  // bytes in free_
+    std::size_t abroad_ = 0;  // blocks that exist, here or in use
+
+    // returned_: a stack of blocks; or `this`, once the owner has ended.
+    // (1) releases the freeing thread's last use of the block to (2) and (3).
+    // (2) acquires from (1), and releases orphans_ and all of *this to whoever then sees `this`.
+    // (3) acquires from (1).
+    // (4) the last one acquires from all others before it deletes.
+    // (5) acquires orphans_ from (2), where it sees `this`.
+    // relaxed: a look that decides nothing; orphans_ is published by (2).
+    alignas(64) std::atomic<void*> returned_ = nullptr;
+    std::atomic<std::size_t> orphans_ = 0;
+};
+
+/// Ends the cache with its thread. What is freed on this thread later goes to operator delete.
+struct block_cache_guard {
+    block_cache_guard() = default;
+    block_cache_guard(const block_cache_guard&) = delete;
+    ~block_cache_guard() {
+        thread_state& here = this_thread();
+        here.blocks_ended = true;
+        if (block_cache* cache = std::exchange(here.blocks, nullptr)) cache->end();
+    }
+};
+
+POSTHASTE_NOINLINE inline block_cache* make_block_cache(thread_state& here) noexcept {
+    if (here.blocks_ended) return nullptr;
+    static thread_local block_cache_guard guard;
+    static_cast<void>(&guard);
+    return here.blocks = ::new (std::nothrow) block_cache;
+}
+
+/// At least `size` bytes, aligned for max_align_t; nullptr when out of memory.
+/// Cost       a few nanoseconds, no operator new in the steady state, up to 64 KiB.
+POSTHASTE_NOINLINE inline void* allocate(std::size_t size) noexcept {
+    if (!address_sanitizer &&
+        size <= block_cache::largest) {  // a sanitizer wants to see each block
+        thread_state& here = this_thread();
+        block_cache* cache = here.blocks ? here.blocks : make_block_cache(here);
+        if (cache) {
+            block* b = cache->take(block_cache::class_of(size));
+            return b ? b + 1 : nullptr;
+        }
+    }
+    void* memory = ::operator new(sizeof(block) + size, std::nothrow);
+    return memory ? ::new (memory) block{nullptr, {0}} + 1 : nullptr;
+}
+
+/// Takes back what allocate() gave, on any thread; nullptr is ignored.
+POSTHASTE_NOINLINE inline void deallocate(void* memory) noexcept {
+    if (!memory) return;
+    block* b = static_cast<block*>(memory) - 1;
+    if (!b->owner) return ::operator delete(b);
+    if (b->owner == this_thread().blocks) b->owner->put(b);
+    else b->owner->put_back(b);
+}
+
+/// A standard allocator over the same memory.
+template <typename T>
+struct recycling_allocator {
+    using value_type = T;
+    recycling_allocator() = default;
+    template <typename U>
+    recycling_allocator(const recycling_allocator<U>&) noexcept {}
+    T* allocate(std::size_t n) {
+        void* memory = detail::allocate(n * sizeof(T));
+        if (!memory) raise(std::bad_alloc{});
+        return static_cast<T*>(memory);
+    }
+    void deallocate(T* memory, std::size_t) noexcept { detail::deallocate(memory); }
+    bool operator==(const recycling_allocator&) const = default;
+};
+
+}  // namespace posthaste::detail

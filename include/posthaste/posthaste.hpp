@@ -1,0 +1,44 @@
+// Messages between C++20 coroutines: the table of contents.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/version.hpp>
+
+// base: words
+#include <posthaste/base/clock.hpp>
+#include <posthaste/base/concepts.hpp>
+#include <posthaste/base/failure.hpp>
+#include <posthaste/base/name.hpp>
+#include <posthaste/base/result.hpp>
+
+// wait: how a coroutine stands still
+#include <posthaste/wait/context.hpp>
+#include <posthaste/wait/event.hpp>
+#include <posthaste/wait/semaphore.hpp>
+#include <posthaste/wait/sleep.hpp>
+#include <posthaste/wait/stop.hpp>
+
+// run: who goes on, where, when
+#include <posthaste/run/executor.hpp>
+#include <posthaste/run/run_loop.hpp>
+#include <posthaste/run/scope.hpp>
+#include <posthaste/run/sync_wait.hpp>
+#include <posthaste/run/task.hpp>
+#include <posthaste/run/thread_pool.hpp>
+#include <posthaste/run/when_all.hpp>
+#include <posthaste/run/when_any.hpp>
+#include <posthaste/run/yield.hpp>
+
+// serve: conversations
+#include <posthaste/serve/account.hpp>
+#include <posthaste/serve/bus.hpp>
+#include <posthaste/serve/client.hpp>
+#include <posthaste/serve/dead_letters.hpp>
+#include <posthaste/serve/gather.hpp>
+#include <posthaste/serve/message.hpp>
+#include <posthaste/serve/mode.hpp>
+
+// guard: what stands between a caller and trouble
+#include <posthaste/guard/deadline.hpp>
+
+// prove: for tests
+#include <posthaste/prove/simulation.hpp>

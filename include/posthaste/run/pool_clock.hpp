@@ -1,0 +1,138 @@
+// The thread that fires a pool's timers and watches its workers.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/base/clock.hpp>
+#include <posthaste/detail/cache_line.hpp>
+#include <posthaste/run/timer_wheel.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+
+namespace posthaste {
+
+/// Timer wheels, one a worker, so that arming is a matter of one uncontended lock; and the loop of
+/// the thread that sleeps until the next one is due. A worker that is busy or blocked keeps
+/// nobody's timer from firing.
+class pool_clock {
+public:
+    static constexpr duration watch_period = std::chrono::milliseconds(10);
+
+    explicit pool_clock(std::size_t wheels)
+        : wheels_(std::make_unique<wheel[]>(wheels)), count_(wheels) {}
+
+    /// Requires   wheel < the number given at construction.
+    void arm(timer& t, time_point due, std::size_t index) noexcept {
+        wheel& w = wheels_[index];
+        t.owner = &w;
+        {
+            const std::lock_guard guard(w.lock);
+            w.timers.arm(t, due);
+            if (due >= w.next.load(std::memory_order_relaxed)) return;
+            w.next.store(due, std::memory_order_seq_cst);  // (1)
+        }
+        if (due < wakes_at_.load(std::memory_order_seq_cst)) wake();  // (2)
+    }
+    void disarm(timer& t) noexcept {
+        if (!t.owner) return;
+        wheel& w = *static_cast<wheel*>(t.owner);
+        const std::lock_guard guard(w.lock);
+        w.timers.disarm(t);
+    }
+
+    /// Asks for `watch` to be called now and then, as long as it finds something to watch.
+    void start_watching() noexcept {
+        if (watching_.load(std::memory_order_relaxed)) return;
+        if (!watching_.exchange(true, std::memory_order_seq_cst)) wake();  // (3)
+    }
+
+    void stop() noexcept {
+        const std::lock_guard guard(mutex_);
+        stopping_ = true;
+        changed_.notify_one();
+    }
+
+    /// The thread's body. `watch(now)` gives false when there is nothing to watch.
+    template <typename Watch>
+    void run(Watch watch) {
+        int quiet = 0;
+        time_point next_watch = time_point::min();
+        while (!wait(next_watch)) {
+            const time_point now = std::chrono::steady_clock::now();
+            fire(now);
+            if (!watching_.load(std::memory_order_seq_cst)) {  // (3)
+                next_watch = never;
+                continue;
+            }
+            if (now < next_watch && next_watch != never) continue;
+            quiet = watch(now) ? 0 : quiet + 1;
+            next_watch = now + watch_period;
+            if (quiet < 100) continue;
+            quiet = 0;  // a second of nothing: sleep for good, unless something came just now
+            watching_.store(false, std::memory_order_seq_cst);  // (3)
+            if (watch(now)) watching_.store(true, std::memory_order_seq_cst);  // (3)
+            else next_watch = never;
+        }
+    }
+
+private:
+    struct alignas(detail::cache_line) wheel {
+        std::mutex lock;
+        timer_wheel timers;  // guarded by lock
+        std::atomic<time_point> next = never;  // not after the next timer; written under lock
+    };
+
+    void wake() noexcept {
+        const std::lock_guard guard(mutex_);
+        again_ = true;
+        changed_.notify_one();
+    }
+    void fire(time_point now) noexcept {
+        for (std::size_t i = 0; i != count_; ++i) {
+            wheel& w = wheels_[i];
+            if (w.next.load(std::memory_order_relaxed) > now) continue;
+            const std::lock_guard guard(w.lock);
+            w.timers.advance(now);
+            w.next.store(w.timers.next_due(), std::memory_order_seq_cst);  // (1)
+        }
+    }
+    // Sleeps until the next timer, `watch_at`, or a wake(); true: the pool stops.
+    bool wait(time_point watch_at) {
+        wakes_at_.store(never, std::memory_order_seq_cst);  // (2)
+        time_point until = watching_.load(std::memory_order_seq_cst) ? watch_at : never;  // (3)
+        if (until == never && watching_.load(std::memory_order_relaxed)) until = time_point::min();
+        for (std::size_t i = 0; i != count_; ++i) {
+            until = std::min(until, wheels_[i].next.load(std::memory_order_seq_cst));  // (1)
+        }
+        std::unique_lock guard(mutex_);
+        if (!again_ && !stopping_) {
+            wakes_at_.store(until, std::memory_order_seq_cst);  // (2)
+            const auto called = [this] { return again_ || stopping_; };
+            if (until == never) changed_.wait(guard, called);
+            else changed_.wait_until(guard, until, called);
+        }
+        again_ = false;
+        return stopping_;
+    }
+
+    // (1) and (2), seq_cst: an armer stores `next`, then reads `wakes_at_`; this thread stores
+    //     "never", then reads every `next`. Otherwise both could miss, and a timer fire late.
+    // (3), seq_cst: a worker enters its call in its list (under a lock), then reads `watching_`;
+    // this
+    //     thread clears it, then reads the lists.
+    // relaxed: `next` is only a hint without the lock.
+    std::unique_ptr<wheel[]> wheels_;
+    std::size_t count_;
+    std::atomic<time_point> wakes_at_ = never;
+    std::atomic<bool> watching_ = false;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    bool again_ = false;  // guarded by mutex_
+    bool stopping_ = false;  // guarded by mutex_
+};
+
+}  // namespace posthaste

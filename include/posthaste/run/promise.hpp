@@ -1,0 +1,169 @@
+// What all tasks' promises have: start, end, home.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/base/concepts.hpp>
+#include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/live_frames.hpp>
+#include <posthaste/detail/recycler.hpp>
+#include <posthaste/detail/this_thread.hpp>
+#include <posthaste/run/foreign.hpp>
+#include <posthaste/wait/frame.hpp>
+
+#include <atomic>
+#include <coroutine>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace posthaste {
+
+template <typename T>
+class task;
+
+/// `const context& ctx = co_await this_context;` in any task: what it works under.
+struct this_context_t {
+    explicit constexpr this_context_t(int) noexcept {}
+};
+inline constexpr this_context_t this_context{0};
+
+namespace detail {
+
+template <typename T>
+inline constexpr bool a_task = false;
+template <typename T>
+inline constexpr bool a_task<task<T>> = true;
+
+/// What all tasks' promises have. A task is started on the stack of who awaits it; if it ends
+/// there, its parent just goes on. If it stands still first, whoever ends it later sends its parent
+/// home. So nothing depends on the compiler's tail calls, and a loop that awaits what ends at once
+/// uses no more stack than a loop that calls functions.
+class promise_base : public frame {
+public:
+    using ended_fn = void (*)(promise_base&) noexcept;
+
+    static void* operator new(std::size_t size) {
+        void* memory = allocate(size);
+        if (!memory) raise(std::bad_alloc());
+        frame_born();
+        return memory;
+    }
+    static void operator delete(void* memory) noexcept {
+        frame_gone();
+        deallocate(memory);
+    }
+
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+
+    struct at_end {
+        bool await_ready() const noexcept { return false; }
+        template <typename Promise>
+        void await_suspend(std::coroutine_handle<Promise> h) const noexcept {
+            promise_base& p = h.promise();
+            p.ended_(p);  // the last access: p may be gone
+        }
+        void await_resume() const noexcept {}
+    };
+    at_end final_suspend() const noexcept { return {}; }
+
+    template <typename A>
+    decltype(auto) await_transform(A&& a) {
+        static_assert(awaitable<A>,
+                      "co_await: this cannot be awaited; write co_await on a task, a call, "
+                      "a wait or another awaitable");
+        static_assert(!(a_task<std::remove_cvref_t<A>> && std::is_lvalue_reference_v<A>),
+                      "co_await: a task is awaited once; write co_await std::move(the_task)");
+        if constexpr (!awaitable<A>) {
+            return std::suspend_never();  // said above
+        } else {
+            using awaiter_type = decltype(awaiter_of(std::forward<A>(a)));
+            if constexpr (!home_keeping<awaiter_type>)
+                return foreign_awaiter<awaiter_type>(awaiter_of(std::forward<A>(a)));
+            else if constexpr (std::is_reference_v<awaiter_type>)
+                return in_place<std::remove_reference_t<awaiter_type>>(a);
+            else return awaiter_of(std::forward<A>(a));
+        }
+    }
+    auto await_transform(const this_context_t&) noexcept { return known<const context&>(*under); }
+
+    /// Gives a new task its place in the world, without starting it.
+    void place(home& at_home, const context* ctx, ended_fn ended, void* owner) noexcept {
+        at = &at_home;
+        under = ctx;
+        ended_ = ended;
+        owner_ = owner;
+    }
+    void* owner() const noexcept { return owner_; }
+
+    /// Starts it here, on top of what runs; true if it has ended. Otherwise whoever ends it calls
+    /// `ended`, and it must not be touched any more.
+    POSTHASTE_NOINLINE bool start_here() noexcept {
+        thread_state& here = this_thread();
+        if (here.depth >= max_depth) {
+            phase_.store(phase::left_alone, std::memory_order_relaxed);
+            at->transfer(*this);
+            return false;
+        }
+        ++here.depth;
+        self.resume();
+        --here.depth;
+        if (phase_.load(std::memory_order_acquire) == phase::over) return true;  // (1)
+        return phase_.exchange(phase::left_alone, std::memory_order_acq_rel) == phase::over;  // (2)
+    }
+    /// At its end: true if its starter will see to the rest.
+    bool starter_is_here() noexcept {
+        return phase_.exchange(phase::over, std::memory_order_acq_rel) == phase::started;  // (2)
+    }
+    /// For a task that is posted instead of started here.
+    void start_by_post() noexcept {
+        phase_.store(phase::left_alone, std::memory_order_relaxed);
+        at->post(*this);
+    }
+
+protected:
+    explicit promise_base(std::coroutine_handle<> h) noexcept : frame(h) {}
+    ~promise_base() = default;
+
+private:
+    // An awaiter that stays where it is; g++ 12 would copy it, did await_transform return it as it
+    // is.
+    template <typename Awaiter>
+    class in_place {
+    public:
+        static constexpr bool keeps_home = true;
+        explicit in_place(Awaiter& a) noexcept : awaiter_(a) {}
+        bool await_ready() noexcept { return awaiter_.await_ready(); }
+        template <typename Promise>
+        decltype(auto) await_suspend(std::coroutine_handle<Promise> h) noexcept {
+            return awaiter_.await_suspend(h);
+        }
+        decltype(auto) await_resume() { return awaiter_.await_resume(); }
+
+    private:
+        Awaiter& awaiter_;
+    };
+    template <typename T>
+    struct known {
+        T value;
+        static constexpr bool keeps_home = true;
+        explicit known(T v) noexcept : value(v) {}
+        bool await_ready() const noexcept { return true; }
+        void await_suspend(std::coroutine_handle<>) const noexcept {}
+        T await_resume() const noexcept { return value; }
+    };
+
+    // Starter and ender meet once; who comes second sees to the parent.
+    //     started      the starter is still on the stack below
+    //     left_alone   it has gone: the ender wakes the parent
+    //     over         the task has ended: the starter goes on with the parent
+    // (1) acquires the outcome from (2).
+    // (2) releases the outcome, or the parent's suspension; acquires the other.
+    // relaxed: before anyone else can run the task.
+    enum class phase : unsigned char { started, left_alone, over };
+    std::atomic<phase> phase_ = phase::started;
+    ended_fn ended_ = nullptr;
+    void* owner_ = nullptr;
+};
+
+}  // namespace detail
+
+}  // namespace posthaste

@@ -1,0 +1,39 @@
+// Waiting for a task from outside of any coroutine.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/detail/assert.hpp>
+#include <posthaste/run/run_loop.hpp>
+#include <posthaste/run/task.hpp>
+
+#include <utility>
+
+namespace posthaste {
+
+/// Runs the task on `where` and gives its value; the calling thread waits, and drives the executor
+/// if it is one that wants to be driven.
+///
+/// Requires   the caller is not running work of `where`: it would wait for itself.
+/// Errors     what the task throws.
+template <typename T>
+T sync_wait(executor& where, task<T> t) {
+    POSTHASTE_ASSERT(!where.here() && "sync_wait() inside the executor it waits for");
+    detail::flag done;
+    const context under(where, never, {});
+    auto& promise = t.promise();
+    promise.place(
+        where, &under,
+        [](detail::promise_base& p) noexcept { static_cast<detail::flag*>(p.owner())->set(); },
+        &done);
+    promise.start_by_post();
+    where.drive(done);
+    return promise.take();
+}
+
+/// The same on a loop on the calling thread.
+template <typename T>
+T sync_wait(task<T> t) {
+    run_loop loop;
+    return sync_wait(loop, std::move(t));
+}
+
+}  // namespace posthaste

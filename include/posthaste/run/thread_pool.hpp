@@ -1,0 +1,379 @@
+// An executor with threads of its own.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+// long: one state machine; what can stand alone is in work_ring, parking and pool_clock.
+
+#include <posthaste/detail/concurrentqueue.hpp>
+#include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/spin_lock.hpp>
+#include <posthaste/run/executor.hpp>
+#include <posthaste/run/parking.hpp>
+#include <posthaste/run/pool_clock.hpp>
+#include <posthaste/run/work_list.hpp>
+#include <posthaste/run/work_ring.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace posthaste {
+
+/// Runs work on n threads, and one more that sleeps until timers are due. A worker looks for work
+/// in its next-up slot, its own ring, the queue for everybody, the rings of the others; then it
+/// spins a little, less if that has not paid lately; then it sleeps. An idle pool uses no
+/// processor time.
+///
+/// Ordering   none between pieces of work.
+/// Threads    any. Destroying it is for a thread that is none of its own; what is ready then still
+///            runs, on the destroying thread.
+/// Errors     the constructor: std::invalid_argument for 0 threads, std::system_error without
+///            threads.
+/// Cost       post() on a worker: one exchange; from outside: the shared queue, and a wake-up if
+///            all sleep.
+class thread_pool final : public executor {
+public:
+    explicit thread_pool(unsigned threads = std::max(1u, std::thread::hardware_concurrency()))
+        : clock_(checked(threads) + 1u) {
+        workers_.reserve(threads);
+        for (unsigned i = 0; i != threads; ++i)
+            workers_.push_back(std::make_unique<worker>(*this, i));
+        detail::guarded([this] { start(); },
+                        [this](const std::exception_ptr& e) {
+                            stop();
+                            detail::rethrow(e);
+                        });
+    }
+    thread_pool(const thread_pool&) = delete;
+    ~thread_pool() {
+        stop();
+        drive_ready();
+    }
+
+    unsigned size() const noexcept { return static_cast<unsigned>(workers_.size()); }
+
+    void post(work& w) noexcept override {
+        if (worker* self = mine()) self->put(w);
+        else put_shared(w);
+        if (parking_.need_wake()) wake_one();
+    }
+    void transfer(work& w) noexcept override {
+        worker* self = mine();
+        if (!self) return post(w);
+        if (work* before = self->next.exchange(&w, std::memory_order_acq_rel)) {  // (1)
+            self->put(*before);
+            if (parking_.need_wake()) wake_one();
+        }
+        clock_.start_watching();  // should what runs now block, somebody else must take it
+    }
+    time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
+    void arm(timer& t, time_point due) noexcept override {
+        if (due == never) return;
+        const worker* self = mine();
+        clock_.arm(t, due, self ? self->index : workers_.size());
+    }
+    void disarm(timer& t) noexcept override { clock_.disarm(t); }
+    void watch(inline_call& c) noexcept override {
+        worker& self = *mine();
+        {
+            const std::lock_guard guard(self.calls_lock);
+            c.outer = std::exchange(self.calls, &c);
+        }
+        clock_.start_watching();
+    }
+    bool unwatch(inline_call& c) noexcept override {
+        worker& self = *mine();
+        const std::lock_guard guard(self.calls_lock);
+        if (!c.taken) self.calls = c.outer;
+        return !c.taken;
+    }
+
+    void drive(detail::flag& done) override { done.wait(); }
+    bool drive_while(bool (*busy)(void*), void* of, time_point end) override {
+        detail::flag nobody_sets;
+        duration step = std::chrono::microseconds(20);
+        while (busy(of)) {
+            const time_point t = now();
+            if (t >= end) return false;
+            nobody_sets.wait_for(std::min(step, duration(end - t)));
+            step = std::min<duration>(2 * step, std::chrono::milliseconds(1));
+        }
+        return true;
+    }
+    void drive_ready() noexcept override {
+        if (!idle_here()) return;
+        const on_stage here_now(*workers_.front());
+        worker& w = *workers_.front();
+        while (work* next = w.find()) w.run(*next);
+    }
+    bool idle_here() const noexcept override { return joined_ && !here(); }
+
+    /// Ends the threads after what they run now; the rest stays where it is. For bus and
+    /// destructor.
+    void stop() noexcept {
+        if (joined_) return;
+        stopping_.store(true, std::memory_order_seq_cst);  // (2)
+        while (wake_one()) {}
+        clock_.stop();
+        for (const auto& w : workers_) {
+            if (w->thread.joinable()) w->thread.join();
+        }
+        if (clock_thread_.joinable()) clock_thread_.join();
+        joined_ = true;
+    }
+
+private:
+    struct worker {
+        worker(thread_pool& p, std::size_t i) : pool(p), index(i), reader(p.shared_) {}
+
+        void put(work& w) noexcept {
+            if (!ring.put(w)) pool.put_shared(w);
+        }
+        // The next piece of work, without waiting for one.
+        work* find() noexcept {
+            if (++turns % 61 == 0) {  // now and then the others first, so that none waits for ever
+                if (work* w = pool.take_shared(reader)) return w;
+            }
+            if (next.load(std::memory_order_relaxed) && ++in_a_row < 32) {
+                if (work* w = next.exchange(nullptr, std::memory_order_acq_rel)) return w;  // (1)
+            }
+            in_a_row = 0;
+            if (work* w = ring.take()) return w;
+            if (work* w = next.exchange(nullptr, std::memory_order_acq_rel)) return w;  // (1)
+            return look_around();
+        }
+        work* look_around() noexcept {
+            if (work* w = pool.take_shared(reader)) return w;
+            const std::size_t n = pool.workers_.size();
+            for (std::size_t i = 1; i < n; ++i) {
+                worker& other = *pool.workers_[(index + i) % n];
+                if (work* w = ring.steal_from(other.ring)) return w;
+                if (other.next.load(std::memory_order_relaxed) &&
+                    other.stuck.load(std::memory_order_relaxed)) {
+                    work* w = other.next.exchange(nullptr, std::memory_order_acq_rel);  // (1)
+                    if (w) return w;
+                }
+            }
+            return nullptr;
+        }
+        void run(work& w) noexcept {
+            detail::this_thread().depth = 0;
+            started.store(started.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+            stuck.store(false, std::memory_order_relaxed);
+            w.run(w);
+        }
+
+        thread_pool& pool;
+        const std::size_t index;
+        detail::shared_queue<work>::reader reader;
+        unsigned turns = 0;
+        unsigned in_a_row = 0;  // pieces of work taken from `next`
+        unsigned spin_limit = 64;
+        std::atomic<work*> next = nullptr;
+        work_ring ring;
+        std::thread thread;
+
+        // Read by the watching thread.
+        alignas(detail::cache_line) std::atomic<unsigned> started = 0;
+        std::atomic<bool> stuck = false;  // it has not come back from one piece of work for a while
+        unsigned started_before = 0;  // the watcher's own
+        detail::spin_lock calls_lock;
+        inline_call* calls = nullptr;  // guarded by calls_lock; the innermost first
+
+        // Guarded by the pool's sleep_lock_, but for `wake`, which is guarded by lock.
+        worker* below = nullptr;
+        bool asleep = false;
+        std::mutex lock;
+        std::condition_variable changed;
+        bool woken = false;
+    };
+
+    // Makes the calling thread this worker's.
+    class on_stage {
+    public:
+        explicit on_stage(worker& w) noexcept : before_(detail::this_thread()) {
+            detail::thread_state& t = detail::this_thread();
+            t.executor = static_cast<const executor*>(&w.pool);
+            t.worker = &w;
+            t.depth = 0;
+        }
+        on_stage(const on_stage&) = delete;
+        ~on_stage() {
+            detail::thread_state& t = detail::this_thread();
+            t.executor = before_.executor;
+            t.worker = before_.worker;
+            t.depth = before_.depth;
+        }
+
+    private:
+        detail::thread_state before_;
+    };
+
+    static unsigned checked(unsigned threads) {
+        if (threads == 0)
+            detail::raise(std::invalid_argument("thread_pool: threads must be 1 or more"));
+        return threads;
+    }
+    void start() {
+        clock_thread_ = std::thread(
+            [this] { clock_.run([this](time_point now) { return watch_workers(now); }); });
+        for (const auto& w : workers_) {
+            w->thread = std::thread([this, &self = *w] { work_until_stopped(self); });
+        }
+    }
+    worker* mine() const noexcept {
+        const detail::thread_state& t = detail::this_thread();
+        return t.executor == static_cast<const executor*>(this) ? static_cast<worker*>(t.worker)
+                                                                : nullptr;
+    }
+
+    void put_shared(work& w) noexcept {
+        if (!shared_.put(&w)) {  // out of memory: this list needs none
+            const std::lock_guard guard(sleep_lock_);
+            spill_.put(w);
+        }
+        shared_count_.fetch_add(1, std::memory_order_seq_cst);  // (3)
+    }
+    work* take_shared(detail::shared_queue<work>::reader& reader) noexcept {
+        if (shared_count_.load(std::memory_order_relaxed) <= 0) return nullptr;
+        work* w = reader.take();
+        if (!w) {
+            const std::lock_guard guard(sleep_lock_);
+            w = spill_.take();
+        }
+        if (w) shared_count_.fetch_sub(1, std::memory_order_relaxed);
+        return w;
+    }
+
+    void work_until_stopped(worker& self) noexcept {
+        const on_stage here_now(self);
+        bool searching = false;
+        while (!stopping_.load(std::memory_order_relaxed)) {
+            work* w = searching ? self.look_around() : self.find();
+            if (!w) w = search(self, searching);
+            if (!w) {
+                sleep(self, searching);
+                searching = true;  // whoever woke it has counted it so
+                continue;
+            }
+            if (searching) stop_search();
+            searching = false;
+            self.run(*w);
+        }
+    }
+    void stop_search() noexcept {
+        if (parking_.stop_search() && anything_to_do() && parking_.need_wake()) wake_one();
+    }
+    // Spins for a while; as many rounds as have paid lately.
+    work* search(worker& self, bool& searching) noexcept {
+        if (!searching) searching = parking_.start_search(size());
+        if (!searching) return nullptr;
+        for (unsigned i = 0; i != self.spin_limit; ++i) {
+            if (work* w = self.look_around()) {
+                self.spin_limit = std::min(self.spin_limit * 2, 512u);
+                return w;
+            }
+            for (int p = 0; p != 8; ++p) detail::pause();
+            if (stopping_.load(std::memory_order_relaxed)) break;
+        }
+        self.spin_limit = std::max(self.spin_limit / 2, 8u);
+        return nullptr;
+    }
+    bool anything_to_do() const noexcept {
+        if (shared_count_.load(std::memory_order_seq_cst) > 0) return true;  // (3)
+        return std::any_of(workers_.begin(), workers_.end(), [](const auto& w) {
+            return !w->ring.empty() || (w->stuck.load(std::memory_order_relaxed) &&
+                                        w->next.load(std::memory_order_relaxed));
+        });
+    }
+    void sleep(worker& self, bool searching) noexcept {
+        {
+            const std::lock_guard guard(sleep_lock_);
+            self.below = std::exchange(sleepers_, &self);
+            self.asleep = true;
+            parking_.sleep(searching);
+        }
+        if (anything_to_do() || stopping_.load(std::memory_order_seq_cst)) {  // (2)
+            const std::lock_guard guard(sleep_lock_);
+            if (self.asleep) return unlist(self);
+        }
+        std::unique_lock guard(self.lock);
+        self.changed.wait(guard, [&self] { return self.woken; });
+        self.woken = false;
+    }
+    // Wakes the one that fell asleep last; false: all are awake.
+    bool wake_one() noexcept {
+        worker* w = nullptr;
+        {
+            const std::lock_guard guard(sleep_lock_);
+            if (!(w = sleepers_)) return false;
+            unlist(*w);
+        }
+        const std::lock_guard guard(w->lock);
+        w->woken = true;
+        w->changed.notify_one();
+        return true;
+    }
+    void unlist(worker& w) noexcept {
+        worker** link = &sleepers_;
+        while (*link != &w) link = &(*link)->below;
+        *link = w.below;
+        w.asleep = false;
+        parking_.wake();
+    }
+
+    // Ends the inline calls whose time is over; finds workers that do not come back from a piece of
+    // work, and has others take what they hold. On the clock's thread.
+    bool watch_workers(time_point now) noexcept {
+        bool busy = false;
+        for (const auto& w : workers_) {
+            const unsigned started = w->started.load(std::memory_order_relaxed);
+            const bool moved = std::exchange(w->started_before, started) != started;
+            if (moved) busy = true;
+            else if (w->next.load(std::memory_order_relaxed))
+                w->stuck.store(true, std::memory_order_relaxed);
+            const std::lock_guard guard(w->calls_lock);
+            inline_call** link = &w->calls;
+            while (inline_call* c = *link) {
+                busy = true;
+                if (c->allowance != forever) {
+                    c->deadline = std::min(c->deadline, saturating_add(now, c->allowance));
+                    c->allowance = forever;
+                }
+                if (c->deadline <= now && c->expire(*c)) {
+                    c->taken = true;
+                    *link = c->outer;
+                } else {
+                    link = &c->outer;
+                }
+            }
+        }
+        if (anything_to_do() && parking_.need_wake()) wake_one();
+        return busy;
+    }
+
+    // (1) hands a piece of work from who puts it in the slot to who takes it out.
+    // (2), seq_cst: stop() sets it, then wakes all sleepers; a worker lists itself, then reads it.
+    // (3), seq_cst: as work_ring (2) and (5), for the shared queue.
+    // relaxed: hints that are looked at again; the counts of shared_count_ only decide whether to
+    // look.
+    detail::shared_queue<work> shared_;
+    alignas(detail::cache_line) std::atomic<long> shared_count_ = 0;
+    parking parking_;
+    std::atomic<bool> stopping_ = false;
+    bool joined_ = false;
+    std::mutex sleep_lock_;
+    worker* sleepers_ = nullptr;  // guarded by sleep_lock_
+    work_list spill_;  // guarded by sleep_lock_
+    pool_clock clock_;
+    std::vector<std::unique_ptr<worker>> workers_;
+    std::thread clock_thread_;
+};
+
+}  // namespace posthaste

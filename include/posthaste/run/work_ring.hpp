@@ -1,0 +1,98 @@
+// One worker's queue, from which others may steal.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/detail/atomics.hpp>
+#include <posthaste/detail/cache_line.hpp>
+#include <posthaste/wait/home.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace posthaste {
+
+/// First in, first out, of fixed size, as Go's and Tokio's run queues: the owner puts at the tail,
+/// owner and thieves take at the head, thieves half of it at a time.
+///
+/// Ordering   what was done before put() happens before the take() or steal() that returns it.
+/// Threads    put(), take() and steal_from() the owner; empty() and being stolen from, any.
+/// Cost       no allocation; put() one exchange, take() one compare-exchange.
+template <typename Atomics = detail::std_atomics>
+class basic_work_ring {
+public:
+    static constexpr std::uint32_t capacity = 256;
+
+    /// False: it is full.
+    bool put(work& w) noexcept {
+        const std::uint32_t head = head_.load(std::memory_order_acquire);  // (1)
+        const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
+        if (tail - head == capacity) return false;
+        slots_[tail % capacity].store(&w, std::memory_order_relaxed);
+        tail_.exchange(tail + 1, std::memory_order_seq_cst);  // (2)
+        return true;
+    }
+
+    /// nullptr: it is empty.
+    work* take() noexcept {
+        std::uint32_t head = head_.load(std::memory_order_acquire);  // (1)
+        for (;;) {
+            if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
+            work* const w = slots_[head % capacity].load(std::memory_order_relaxed);
+            if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel,  // (3)
+                                            std::memory_order_acquire)) {               // (1)
+                return w;
+            }
+        }
+    }
+
+    /// Takes half of what `victim` has into this ring, which must be empty; gives one of it.
+    work* steal_from(basic_work_ring& victim) noexcept {
+        const std::uint32_t mine = tail_.load(std::memory_order_relaxed);
+        std::uint32_t head = victim.head_.load(std::memory_order_acquire);  // (1)
+        for (;;) {
+            const std::uint32_t tail = victim.tail_.load(std::memory_order_acquire);  // (4)
+            const std::uint32_t there = tail - head;
+            if (there == 0) return nullptr;
+            const std::uint32_t count = there - there / 2;
+            if (count > capacity / 2) {  // head and tail are of different moments
+                head = victim.head_.load(std::memory_order_acquire);  // (1)
+                continue;
+            }
+            for (std::uint32_t i = 0; i != count; ++i) {
+                work* const w =
+                    victim.slots_[(head + i) % capacity].load(std::memory_order_relaxed);
+                slots_[(mine + i) % capacity].store(w, std::memory_order_relaxed);
+            }
+            if (!victim.head_.compare_exchange_weak(head, head + count,
+                                                    std::memory_order_acq_rel,    // (3)
+                                                    std::memory_order_acquire)) {  // (1)
+                continue;
+            }
+            work* const last =
+                slots_[(mine + count - 1) % capacity].load(std::memory_order_relaxed);
+            tail_.exchange(mine + count - 1, std::memory_order_seq_cst);  // (2)
+            return last;
+        }
+    }
+
+    bool empty() const noexcept {
+        const std::uint32_t tail = tail_.load(std::memory_order_seq_cst);  // (5)
+        return tail == head_.load(std::memory_order_relaxed);
+    }
+
+private:
+    // A slot between head and tail is full. Only the owner writes slots, and none that is full.
+    // (1) acquires from (3) that the slots before head have been read and may be written again.
+    // (2) releases the slots and the work to (4); seq_cst with (5), see thread_pool: a worker that
+    //     announces its sleep and then finds all rings empty is seen by whoever puts afterwards.
+    // (3) releases the reading of the slots to (1); acquires nothing that (4) has not.
+    // (4) acquires slots and work from (2).
+    // relaxed: the owner's own tail; slots, which head and tail guard.
+    alignas(detail::cache_line) typename Atomics::template atomic<std::uint32_t> head_ = 0u;
+    alignas(detail::cache_line) typename Atomics::template atomic<std::uint32_t> tail_ = 0u;
+    std::array<typename Atomics::template atomic<work*>, capacity> slots_{};
+};
+
+using work_ring = basic_work_ring<>;
+
+}  // namespace posthaste

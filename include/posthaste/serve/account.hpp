@@ -1,0 +1,44 @@
+// What became of the messages.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace posthaste {
+
+/// The messages of one endpoint, by their end. At rest, and after a drain,
+/// accepted = handled + failed + expired + dropped + left.
+struct account {
+    std::uint64_t accepted = 0;
+    std::uint64_t handled = 0;   ///< the handler ended well
+    std::uint64_t failed = 0;    ///< it threw, returned a failure or was destroyed
+    std::uint64_t expired = 0;   ///< the caller's deadline passed before it was started
+    std::uint64_t dropped = 0;  ///< given up unstarted: a full queue, a caller that was cancelled
+    std::uint64_t left = 0;  ///< queued, waiting for room or being handled
+    std::uint64_t refused = 0;  ///< never accepted, and the sender knows; in no sum
+    std::uint64_t late = 0;  ///< replies that came after the caller had gone; in no sum
+
+    bool adds_up() const noexcept {
+        return accepted == handled + failed + expired + dropped + left;
+    }
+
+    account& operator+=(const account& o) noexcept {
+        accepted += o.accepted, handled += o.handled, failed += o.failed, expired += o.expired;
+        dropped += o.dropped, left += o.left, refused += o.refused, late += o.late;
+        return *this;
+    }
+};
+
+/// What drain() gives: the account of each endpoint, and of all.
+struct drain_account {
+    struct line {
+        std::string endpoint;
+        account messages;
+    };
+    std::vector<line> endpoints;  ///< by name
+    account total;
+    bool in_time = true;  ///< all was finished within the grace, nothing had to be cancelled
+};
+
+}  // namespace posthaste

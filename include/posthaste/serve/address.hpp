@@ -1,0 +1,47 @@
+// What a name on a bus leads to.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/base/failure.hpp>
+#include <posthaste/run/executor.hpp>
+#include <posthaste/serve/endpoint_core.hpp>
+
+#include <atomic>
+#include <string>
+#include <utility>
+
+namespace posthaste {
+
+/// One a name, from the first time somebody mentions it until the last client is gone: clients find
+/// the endpoint here, also if it is made after them.
+struct address {
+    address(std::string n, executor& h, const std::atomic<bool>& d, duration allowed) noexcept
+        : name(std::move(n)), home(h), draining(d), deadline(allowed) {}
+
+    /// Where a message of this type goes, and how it is handled there; or why it cannot go.
+    struct route {
+        endpoint_core* to = nullptr;
+        const handler::entry* how = nullptr;
+        failure why_not() const {
+            if (!to) return failure(code::no_handler, effect::none, "nobody has that name");
+            return failure(code::no_handler, effect::none, "it does not take this message");
+        }
+    };
+    route find(const detail::message_type& type) const noexcept {
+        endpoint_core* const to = endpoint.load(std::memory_order_acquire);  // (1)
+        return {to, to ? to->who().find(type) : nullptr};
+    }
+    /// While the bus drains, only what already runs on it may still send.
+    bool shut() const noexcept {
+        return gone.load(std::memory_order_acquire) ||  // (2)
+               (draining.load(std::memory_order_relaxed) && !home.here());
+    }
+
+    const std::string name;
+    executor& home;
+    const std::atomic<bool>& draining;  // relaxed: the endpoints are shut for certain later
+    const duration deadline;  ///< of a call, where its client says nothing else
+    std::atomic<endpoint_core*> endpoint = nullptr;  // (1) acquires the endpoint from handle()
+    std::atomic<bool> gone = false;  // (2) the bus was destroyed: acquires its last acts
+};
+
+}  // namespace posthaste

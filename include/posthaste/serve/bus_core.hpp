@@ -1,0 +1,142 @@
+// What a bus and its clients share, and how it ends.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/base/result.hpp>
+#include <posthaste/run/thread_pool.hpp>
+#include <posthaste/serve/account.hpp>
+#include <posthaste/serve/address.hpp>
+#include <posthaste/serve/dead_letters.hpp>
+#include <posthaste/serve/endpoint_core.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace posthaste {
+
+struct bus_options {
+    unsigned threads =
+        std::max(1u, std::thread::hardware_concurrency());  ///< of the bus's own pool
+    duration deadline = std::chrono::seconds(5);  ///< of a call, where its client says nothing else
+    duration grace = std::chrono::seconds(1);  ///< what the destructor gives to what is under way
+    std::size_t dead_letters = 1024;  ///< how many are kept
+};
+
+/// What a bus and its clients share.
+class bus_core {
+public:
+    explicit bus_core(bus_options o, executor* on)
+        : options(o),
+          own(on ? nullptr : std::make_unique<thread_pool>(o.threads)),
+          home(on ? *on : *own),
+          dead(o.dead_letters) {}
+    bus_core(const bus_core&) = delete;
+
+    address& find_or_make(std::string_view name) {
+        const std::lock_guard guard(mutex);
+        const auto found = addresses.find(name);
+        if (found != addresses.end()) return *found->second;
+        auto made = std::make_unique<address>(std::string(name), home, draining, options.deadline);
+        return *addresses.emplace(std::string(name), std::move(made)).first->second;
+    }
+    template <typename F>
+    void for_each_endpoint(F f) {
+        std::vector<endpoint_core*> all;
+        {
+            const std::lock_guard guard(mutex);
+            for (const auto& e : endpoints) all.push_back(e.get());
+        }
+        for (endpoint_core* e : all) f(*e);
+    }
+    bool busy() {
+        bool any = false;
+        for_each_endpoint([&](endpoint_core& e) { any = any || !e.idle(); });
+        return any;
+    }
+    bool rests_by(time_point end) {
+        return home.drive_while([](void* c) { return static_cast<bus_core*>(c)->busy(); }, this,
+                                end);
+    }
+    drain_account accounts() {
+        drain_account sum;
+        for_each_endpoint([&](endpoint_core& e) {
+            sum.endpoints.push_back({e.name(), e.counts()});
+            sum.total += sum.endpoints.back().messages;
+        });
+        std::sort(sum.endpoints.begin(), sum.endpoints.end(),
+                  [](const auto& a, const auto& b) { return a.endpoint < b.endpoint; });
+        return sum;
+    }
+
+    /// See bus::drain().
+    result<drain_account> drain(duration grace) {
+        if (home.here())
+            return failure(code::would_deadlock, effect::none, "drain() inside the bus");
+        const std::lock_guard guard(drain_mutex);
+        if (drained) return *drained;
+
+        draining.store(true, std::memory_order_relaxed);
+        const bool in_time = rests_by(saturating_add(home.now(), grace));
+        for_each_endpoint([](endpoint_core& e) { e.close(); });
+        if (!in_time || busy()) {
+            for_each_endpoint([](endpoint_core& e) {
+                e.discard();
+                e.for_each_lane(nullptr, [](void*, lane& l) { l.cancel(nullptr); });
+            });
+            rests_by(saturating_add(home.now(), std::chrono::milliseconds(100)));
+        }
+        drained = accounts();
+        drained->in_time = in_time;
+        return *drained;
+    }
+
+    /// The bus goes; its clients may still hold this.
+    void end() noexcept {
+        if (home.here()) std::terminate();  // from one of its own handlers, which it would wait for
+        static_cast<void>(drain(options.grace));
+        if (own) own->stop();
+        if (home.idle_here()) destroy_what_stands_still();
+        else rests_by(never);  // somebody else's threads may still run what does not heed the stop
+        const std::lock_guard guard(mutex);
+        for (auto& a : addresses) a.second->gone.store(true, std::memory_order_release);  // (1)
+    }
+
+    const bus_options options;
+    const std::unique_ptr<thread_pool> own;
+    executor& home;
+    posthaste::dead_letters dead;
+    std::atomic<bool> draining = false;
+    std::mutex
+        mutex;  // guards the two below; addresses and endpoints themselves stay where they are
+    std::map<std::string, std::unique_ptr<address>, std::less<>> addresses;
+    std::vector<std::unique_ptr<endpoint_core>> endpoints;
+    std::mutex drain_mutex;
+    std::optional<drain_account> drained;  // guarded by drain_mutex
+
+private:
+    void destroy_what_stands_still() noexcept {
+        home.drive_ready();
+        for_each_endpoint([this](endpoint_core& e) {
+            e.for_each_lane(&home, [](void* h, lane& l) {
+                while (l.abandon()) static_cast<executor*>(h)->drive_ready();
+            });
+        });
+    }
+
+    // (1) releases the end of the bus to clients that find it gone: (2) of address.
+    // relaxed: the endpoints are shut for certain later.
+};
+
+}  // namespace posthaste

@@ -1,0 +1,246 @@
+// A request under way, as its caller sees it.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/base/result.hpp>
+#include <posthaste/serve/address.hpp>
+#include <posthaste/serve/envelope.hpp>
+#include <posthaste/wait/timer.hpp>
+
+#include <algorithm>
+#include <coroutine>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace posthaste {
+
+/// What all calls do, whatever their types: finds the endpoint, has the handler run at once if it
+/// is idle here, else stands still until one of reply, deadline and stop ends it.
+class call_site {
+public:
+    call_site(std::shared_ptr<const address> to, envelope* e, request* r,
+              duration allowance) noexcept
+        : to_(std::move(to)), envelope_(e), request_(r), allowance_(allowance) {}
+    call_site(call_site&& not_yet) noexcept
+        : to_(std::move(not_yet.to_)),
+          envelope_(std::exchange(not_yet.envelope_, nullptr)),
+          request_(not_yet.request_),
+          allowance_(not_yet.allowance_) {}
+    ~call_site() {
+        if (stage_ == stage::under_way) {  // the caller's frame is destroyed where it stands
+            disarm();
+            if (request_->cell.settle(ending::cancelled).won) withdraw();
+            leave();
+        } else if (stage_ == stage::not_begun && envelope_) {
+            envelope_->destroy(*envelope_);
+        }
+    }
+
+    /// True: the caller is suspended, and may have gone on elsewhere already.
+    POSTHASTE_NOINLINE bool begin(frame& f) noexcept {
+        stage_ = stage::refused;
+        if (!envelope_) return refuse(failure(code::overloaded, effect::none, "out of memory"));
+        const address::route route = to_->find(*envelope_->type);
+        if (to_->shut()) return refuse(failure(code::closed));
+        if (!route.how) return refuse(route.why_not());
+        const context& ctx = *f.under;
+        if (ctx.stop_requested()) return refuse(failure(code::cancelled));
+
+        // What is left of the caller's own time, without looking at the clock if nobody has yet.
+        const time_point bound = ctx.deadline_;
+        const duration allowance = std::min(allowance_, ctx.allowance_);
+        if (allowance <= duration::zero() || (bound != never && bound <= f.at->now())) {
+            return refuse(
+                failure(code::deadline_exceeded, effect::none, "it had passed before the call"));
+        }
+        caller_ = request_->caller = &f;
+        endpoint_ = route.to;
+        envelope_->start = route.how->start;
+        const bool here = f.at == static_cast<home*>(&endpoint_->home());
+        if (here && !request_->only_room && detail::this_thread().depth < detail::max_depth) {
+            if (lane* l = endpoint_->claim(*envelope_)) {
+                stage_ = stage::under_way;
+                return run_inline(*l, f, bound, allowance);
+            }
+        }
+        return queue(f, std::min(bound, saturating_add(f.at->now(), allowance)));
+    }
+
+    /// How it ended, at the caller's, once: nullptr if there is an answer in the envelope.
+    const failure* end() noexcept {
+        if (stage_ == stage::refused) return why_.get();
+        disarm();
+        stage_ = stage::ended;
+        const ending how = request_->cell.how();
+        if (how == ending::replied || how == ending::open) return nullptr;
+        const bool begun = request_->cell.was_begun();
+        withdraw();
+        note(failure(how == ending::expired ? code::deadline_exceeded : code::cancelled,
+                     begun ? effect::unknown : effect::none,
+                     request_->only_room ? "waiting for room"
+                     : begun             ? "the handler was running"
+                                         : "it was still queued"));
+        return why_.get();
+    }
+    /// Afterwards the envelope is not the caller's any more.
+    void leave() noexcept {
+        if (stage_ == stage::refused) {
+            if (envelope_) envelope_->destroy(*envelope_);
+        } else if (request_->cell.caller_leaves()) {
+            envelope_->destroy(*envelope_);
+        }
+        envelope_ = nullptr;
+        stage_ = stage::left;
+    }
+
+private:
+    enum class stage : unsigned char { not_begun, refused, under_way, ended, left };
+
+    bool refuse(failure f) noexcept { return note(std::move(f)), false; }
+    void note(failure f) noexcept {
+        f.path(to_->name);
+        why_ = std::make_unique<failure>(std::move(f));
+    }
+
+    bool run_inline(lane& l, frame& f, time_point bound, duration allowance) noexcept {
+        struct watched : inline_call {
+            request& of;
+            explicit watched(request& r) noexcept : of(r) {}
+        } call(*request_);
+        call.allowance = allowance;
+        call.deadline = bound;
+        call.expire = [](inline_call& c) noexcept {
+            request& r = static_cast<watched&>(c).of;
+            frame& caller = *r.caller;
+            const bool won = r.cell.settle(ending::expired).won;
+            if (won) caller.wake();
+            return won;
+        };
+        home& at = *f.at;
+        at.watch(call);
+        const bool ended = l.run_inline(*envelope_, bound, allowance);
+        if (!at.unwatch(call)) return true;  // the caller has gone on elsewhere
+        if (ended) return false;
+        return stand(f, std::min(call.deadline, saturating_add(at.now(), call.allowance)));
+    }
+    bool queue(frame& f, time_point due) noexcept {
+        request_->deadline = due;
+        switch (endpoint_->put(*envelope_, true)) {
+            case endpoint_core::admission::overloaded:
+                return refuse(failure(code::overloaded, effect::none, "the queue is full"));
+            case endpoint_core::admission::closed: return refuse(failure(code::closed));
+            case endpoint_core::admission::accepted:
+                stage_ = stage::under_way;
+                if (request_->only_room) return false;
+                break;
+            case endpoint_core::admission::waiting: stage_ = stage::under_way; break;
+        }
+        return stand(f, due);
+    }
+    bool stand(frame& f, time_point due) noexcept {
+        home& at = *f.at;
+        f.park(request_->only_room ? "room at" : "a reply from", to_->name);
+        if (stop_.arm(f.stop())) at.arm(timer_, due);
+        else request_->cell.settle(ending::cancelled);
+        if (request_->cell.wait()) return true;
+        at.unpark(f);
+        return false;
+    }
+    void disarm() noexcept {
+        stop_.disarm();
+        caller_->at->disarm(timer_);
+    }
+    // The caller has given up: the handler is asked to stop, or never started.
+    void withdraw() noexcept {
+        if (request_->cell.was_begun()) return request_->where->cancel(envelope_);
+        if (endpoint_->take_back(*envelope_)) static_cast<void>(request_->cell.handler_leaves());
+    }
+    void cut_short(ending how) noexcept {
+        frame& caller = *caller_;
+        const auto verdict = request_->cell.settle(how);
+        if (verdict.won && verdict.waiting) caller.wake();
+    }
+
+    struct link : stop_link {
+        explicit link(call_site& c) noexcept
+            : stop_link([](detail::stop_node& n) noexcept {
+                  static_cast<link&>(n).of.cut_short(ending::cancelled);
+              }),
+              of(c) {}
+        call_site& of;
+    };
+    struct alarm : timer {
+        explicit alarm(call_site& c) noexcept
+            : timer(
+                  [](timer& t) noexcept { static_cast<alarm&>(t).of.cut_short(ending::expired); }),
+              of(c) {}
+        call_site& of;
+    };
+
+    std::shared_ptr<const address> to_;
+    envelope* envelope_;
+    request* request_;
+    const duration allowance_;
+    stage stage_ = stage::not_begun;
+    endpoint_core* endpoint_ = nullptr;
+    frame* caller_ = nullptr;
+    std::unique_ptr<failure> why_;
+    link stop_{*this};
+    alarm timer_{*this};
+};
+
+/// What client.call() gives: `co_await` it for a result<reply>.
+template <typename M>
+class [[nodiscard]] call_operation {
+public:
+    static constexpr bool keeps_home = true;
+    call_operation(std::shared_ptr<const address> to, detail::called<M>* e,
+                   duration allowance) noexcept
+        : site_(std::move(to), e, e, allowance), envelope_(e) {}
+
+    bool await_ready() const noexcept { return false; }
+    template <homed Promise>
+    bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
+        return site_.begin(h.promise());
+    }
+    result<reply_t<M>> await_resume() noexcept {
+        const failure* why = site_.end();
+        result<reply_t<M>> r =
+            why ? result<reply_t<M>>(*why) : result<reply_t<M>>(*std::move(envelope_->answer));
+        site_.leave();
+        return r;
+    }
+
+private:
+    call_site site_;
+    detail::called<M>* envelope_;
+};
+
+/// What client.send_when_room() gives: `co_await` it for a result<void>.
+template <typename M>
+class [[nodiscard]] send_operation {
+public:
+    static constexpr bool keeps_home = true;
+    send_operation(std::shared_ptr<const address> to, detail::called<M>* e,
+                   duration allowance) noexcept
+        : site_(std::move(to), e, e, allowance) {
+        if (e) e->only_room = true;
+    }
+
+    bool await_ready() const noexcept { return false; }
+    template <homed Promise>
+    bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
+        return site_.begin(h.promise());
+    }
+    result<void> await_resume() noexcept {
+        const failure* why = site_.end();
+        result<void> r = why ? result<void>(*why) : result<void>();
+        site_.leave();
+        return r;
+    }
+
+private:
+    call_site site_;
+};
+
+}  // namespace posthaste

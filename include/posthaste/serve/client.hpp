@@ -1,0 +1,186 @@
+// Typed access to an endpoint.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/base/result.hpp>
+#include <posthaste/serve/address.hpp>
+#include <posthaste/serve/call.hpp>
+#include <posthaste/serve/message.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace posthaste {
+
+/// What a client adds to its calls; what policies change.
+struct call_settings {
+    duration deadline;  ///< for each call; the caller's own may be nearer
+};
+
+/// Changes how a client calls; see guard/.
+template <typename P>
+concept policy = requires(const P& p, call_settings& s) { p.apply(s); };
+
+/// Calls, and sends to, the endpoint of one name; from bus.client<M...>(name).
+///
+///     auto users = bus.client<get_profile>("users");
+///     result<profile> p = co_await users.call(123);   // builds get_profile{123} in place
+///     result<void> ok = users.send(122);              // accepted, or refused at once
+///
+/// With several message types say which: `account.call<deposit>(5)`, or pass a message.
+///
+/// Threads    any; copies are cheap, and may outlive the bus: then they answer `closed`.
+template <typename... Ms>
+class client {
+    static_assert(sizeof...(Ms) > 0, "a client carries messages; write bus.client<M>(name)");
+    static_assert((detail::checked_message<Ms>() && ...));
+
+    template <typename M>
+    static constexpr bool carries = (std::same_as<M, Ms> || ...);
+    template <typename... Args>
+    static constexpr bool one_of_mine =
+        sizeof...(Args) == 1 && (carries<std::remove_cvref_t<Args>> && ...);
+    template <typename... Args>
+    static constexpr bool unsafe =
+        one_of_mine<Args...> &&
+        ((!std::is_reference_v<Args> && detail::unsafe_temporary<Args>) && ...);
+    template <typename M, typename... Args>
+    static constexpr bool builds = requires(Args&&... args) { M{std::forward<Args>(args)...}; };
+    using first = std::tuple_element_t<0, std::tuple<Ms...>>;
+
+    // The message that these arguments are, or are the members of.
+    template <typename... Args>
+    struct picked {
+        static_assert(
+            sizeof...(Ms) == 1 && builds<first, Args...>,
+            "these arguments make no message of this client; write the members as in M{...}, "
+            "pass an M, or name M in bus.client<M...>(name)");
+        using type = first;
+    };
+    template <typename M>
+        requires one_of_mine<M>
+    struct picked<M> {
+        using type = std::remove_cvref_t<M>;
+    };
+
+public:
+    client(std::shared_ptr<const address> to, call_settings settings) noexcept
+        : to_(std::move(to)), settings_(settings) {}
+
+    const std::string& name() const noexcept { return to_->name; }
+
+    /// Asks, and awaits the reply: `result<reply>`, or `result<void>` of a message without one.
+    ///
+    /// Errors     deadline_exceeded, cancelled, overloaded (full, or no memory), no_handler,
+    ///            handler_failed, no_reply, closed; each says by effect() whether the handler can
+    ///            have run.
+    /// Ordering   after what the same coroutine or thread sent to this endpoint before.
+    /// Cost       an idle endpoint on the caller's executor runs the handler at once, without a
+    ///            queue. No operator new in the steady state.
+    /// Cancel     gives up; the handler is not started, or asked to stop.
+    template <std::nullptr_t = nullptr, typename... Args>
+        requires(!unsafe<Args...>)
+    [[nodiscard]] auto call(Args&&... args) const noexcept {
+        return operation<call_operation, typename picked<Args...>::type>(
+            std::forward<Args>(args)...);
+    }
+    template <message M, typename... Args>
+    [[nodiscard]] auto call(Args&&... args) const noexcept {
+        static_assert(carries<M>,
+                      "this client does not carry that message; name it in bus.client<M...>(name)");
+        return operation<call_operation, M>(std::forward<Args>(args)...);
+    }
+    template <std::nullptr_t = nullptr, typename M>
+        requires unsafe<M>
+    [[nodiscard,
+      deprecated("this compiler destroys a temporary message twice inside co_await (GCC PR 99576); "
+                 "write call(members...), or pass a named message")]]
+    auto call(M&& m) const noexcept {
+        return operation<call_operation, M>(std::forward<M>(m));
+    }
+
+    /// Hands the message over: accepted, or refused. Never waits, never throws.
+    ///
+    /// Errors     overloaded (full, or no memory), no_handler, closed. The refusal may be ignored.
+    /// Ordering   what one coroutine or thread sends to a serial or keyed endpoint is handled in
+    ///            that order, on whatever threads the coroutine runs in between.
+    /// Cost       lock-free; no operator new in the steady state.
+    template <std::nullptr_t = nullptr, typename... Args>
+        requires(!unsafe<Args...>)
+    result<void> send(Args&&... args) const noexcept {
+        return put<typename picked<Args...>::type>(std::forward<Args>(args)...);
+    }
+    template <message M, typename... Args>
+    result<void> send(Args&&... args) const noexcept {
+        static_assert(carries<M>,
+                      "this client does not carry that message; name it in bus.client<M...>(name)");
+        return put<M>(std::forward<Args>(args)...);
+    }
+    template <std::nullptr_t = nullptr, typename M>
+        requires unsafe<M>
+    [[deprecated(
+        "this compiler destroys a temporary message twice inside co_await (GCC PR 99576); "
+        "write send(members...), or pass a named message")]]
+    result<void> send(M&& m) const noexcept {
+        return put<M>(std::forward<M>(m));
+    }
+
+    /// As send(), but waits for room in a queue that is full and made with when_full::wait.
+    ///
+    ///     if (auto ok = co_await log.send_when_room(line); !ok) ...   // then it was not accepted
+    ///
+    /// Errors     as send(); deadline_exceeded, cancelled: the message was not accepted.
+    template <std::nullptr_t = nullptr, typename... Args>
+    [[nodiscard]] auto send_when_room(Args&&... args) const noexcept {
+        return operation<send_operation, typename picked<Args...>::type>(
+            std::forward<Args>(args)...);
+    }
+    template <message M, typename... Args>
+    [[nodiscard]] auto send_when_room(Args&&... args) const noexcept {
+        static_assert(carries<M>,
+                      "this client does not carry that message; name it in bus.client<M...>(name)");
+        return operation<send_operation, M>(std::forward<Args>(args)...);
+    }
+
+private:
+    // nullptr: no memory, or what the message is made of threw.
+    template <typename Envelope, typename... Args>
+    static Envelope* build(Args&&... args) noexcept {
+        return detail::guarded(
+            [&] { return detail::make_envelope<Envelope>(std::forward<Args>(args)...); },
+            [](const std::exception_ptr&) -> Envelope* { return nullptr; });
+    }
+    template <template <typename> typename Operation, typename M, typename... Args>
+    Operation<M> operation(Args&&... args) const noexcept {
+        return Operation<M>(to_, build<detail::called<M>>(std::forward<Args>(args)...),
+                            settings_.deadline);
+    }
+    template <typename M, typename... Args>
+    result<void> put(Args&&... args) const noexcept {
+        const address::route route = to_->find(detail::type_of<M>);
+        if (to_->shut()) return refused(failure(code::closed));
+        if (!route.how) return refused(route.why_not());
+        envelope* const e = build<detail::sent<M>>(std::forward<Args>(args)...);
+        if (!e)
+            return refused(failure(code::overloaded, effect::none, "no memory for the message"));
+        e->start = route.how->start;
+        const auto admission = route.to->put(*e, false);
+        if (admission == endpoint_core::admission::accepted) return {};
+        e->destroy(*e);
+        if (admission == endpoint_core::admission::closed) return refused(failure(code::closed));
+        return refused(failure(code::overloaded, effect::none, "the queue is full"));
+    }
+    failure refused(failure f) const noexcept {
+        f.path(to_->name);
+        return f;
+    }
+
+    std::shared_ptr<const address> to_;
+    call_settings settings_;
+};
+
+}  // namespace posthaste

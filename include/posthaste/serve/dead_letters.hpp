@@ -1,0 +1,148 @@
+// Where messages end that nobody could handle.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/base/failure.hpp>
+#include <posthaste/serve/envelope.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace posthaste {
+
+/// A message that was accepted and not handled, and why.
+class dead_letter {
+public:
+    /// The endpoint it was for.
+    const std::string& endpoint() const noexcept { return endpoint_; }
+    /// The name of its type.
+    std::string_view type() const noexcept { return type_->name; }
+    const failure& reason() const noexcept { return reason_; }
+    unsigned attempts() const noexcept { return attempts_; }
+    time_point since() const noexcept { return since_; }
+
+    /// The message; nullptr if it is no M, or was moved into a handler that then failed: a handler
+    /// that takes `const M&` leaves it intact.
+    template <typename M>
+    const M* get() const noexcept {
+        return envelope_ && intact_ && type_ == &detail::type_of<M> ? &envelope_->as<M>() : nullptr;
+    }
+
+private:
+    friend class dead_letters;
+    struct destroyer {
+        void operator()(envelope* e) const noexcept { e->destroy(*e); }
+    };
+    dead_letter(const envelope& e, std::string_view endpoint, failure reason, time_point since,
+                bool intact)
+        : endpoint_(endpoint),
+          reason_(std::move(reason)),
+          since_(since),
+          type_(e.type),
+          attempts_(e.attempt),
+          intact_(intact) {}
+
+    std::string endpoint_;
+    failure reason_;
+    time_point since_;
+    const detail::message_type* type_;
+    std::unique_ptr<envelope, destroyer> envelope_;
+    unsigned attempts_;
+    bool intact_;
+};
+
+/// Keeps the latest dead letters of a bus, and tells somebody of each.
+///
+/// Threads    any; the hook runs on whatever thread gives the message up, perhaps on several at
+///            once.
+class dead_letters {
+public:
+    using hook = std::function<void(const dead_letter&)>;
+
+    explicit dead_letters(std::size_t capacity = 1024) : capacity_(capacity) {}
+    dead_letters(const dead_letters&) = delete;
+
+    /// Called for each dead letter, before it is kept. What it throws is dropped, and counted.
+    void on_letter(hook h) {
+        auto shared = std::make_shared<const hook>(std::move(h));
+        const std::lock_guard guard(mutex_);
+        hook_ = std::move(shared);
+    }
+
+    /// Looks at each letter that is kept, the oldest first.
+    template <typename F>
+    void for_each(F f) const {
+        const std::lock_guard guard(mutex_);
+        for (const dead_letter& l : kept_) f(l);
+    }
+    std::size_t size() const {
+        const std::lock_guard guard(mutex_);
+        return kept_.size();
+    }
+    /// All there have been, also those that gave way to newer ones or found no memory.
+    std::uint64_t total() const {
+        const std::lock_guard guard(mutex_);
+        return total_;
+    }
+    std::uint64_t hook_failures() const {
+        const std::lock_guard guard(mutex_);
+        return hook_failures_;
+    }
+    void clear() {
+        std::deque<dead_letter> gone;
+        const std::lock_guard guard(mutex_);
+        gone.swap(kept_);
+    }
+
+    /// Takes the envelope over, if `owned`. For endpoints. Without memory it is only counted.
+    void put(envelope& e, bool owned, std::string_view endpoint, const failure& reason,
+             time_point now, bool intact) noexcept {
+        std::unique_ptr<envelope, dead_letter::destroyer> content(owned ? &e : nullptr);
+        detail::guarded(
+            [&] {
+                dead_letter letter(e, endpoint, reason, now, intact);
+                letter.envelope_ = std::move(content);
+                tell(letter);
+                const std::lock_guard guard(mutex_);
+                ++total_;
+                if (capacity_ == 0) return;
+                if (kept_.size() == capacity_) kept_.pop_front();
+                kept_.push_back(std::move(letter));
+            },
+            [&](const std::exception_ptr&) {
+                const std::lock_guard guard(mutex_);
+                ++total_;
+            });
+    }
+
+private:
+    void tell(const dead_letter& letter) {
+        std::shared_ptr<const hook> h;
+        {
+            const std::lock_guard guard(mutex_);
+            h = hook_;
+        }
+        if (!h || !*h) return;
+        detail::guarded([&] { (*h)(letter); },
+                        [&](const std::exception_ptr&) {
+                            const std::lock_guard guard(mutex_);
+                            ++hook_failures_;
+                        });
+    }
+
+    mutable std::mutex mutex_;  // guards all below
+    std::deque<dead_letter> kept_;
+    std::shared_ptr<const hook> hook_;
+    std::size_t capacity_;
+    std::uint64_t total_ = 0;
+    std::uint64_t hook_failures_ = 0;
+};
+
+}  // namespace posthaste

@@ -1,0 +1,214 @@
+// A user's callable, and the messages it takes.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/base/result.hpp>
+#include <posthaste/run/task.hpp>
+#include <posthaste/serve/envelope.hpp>
+#include <posthaste/serve/lane.hpp>
+#include <posthaste/serve/message.hpp>
+
+#include <array>
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace posthaste {
+
+/// The callable of an endpoint, its type forgotten.
+class handler {
+public:
+    /// One message type it takes, and how it is called with one: true if it has ended.
+    struct entry {
+        const detail::message_type* type;
+        bool (*start)(handler&, lane&) noexcept;
+    };
+
+    explicit handler(std::span<const entry> entries) noexcept : entries_(entries) {}
+    handler(const handler&) = delete;
+    virtual ~handler() = default;
+
+    const entry* find(const detail::message_type& type) const noexcept {
+        for (const entry& e : entries_) {
+            if (e.type == &type) return &e;
+        }
+        return nullptr;
+    }
+
+private:
+    std::span<const entry> entries_;
+};
+
+namespace detail {
+
+template <typename H, typename M>
+concept takes_message = std::invocable<H&, M&&>;
+template <typename H, typename M>
+concept takes_message_and_context = std::invocable<H&, M&&, context&>;
+
+template <typename H, typename M>
+decltype(auto) invoke_handler(H& h, M& m, context& ctx) {
+    if constexpr (takes_message_and_context<H, M>) return std::invoke(h, std::move(m), ctx);
+    else return std::invoke(h, std::move(m));
+}
+
+template <typename T>
+struct unwrapped {
+    using type = T;
+};
+template <typename T>
+struct unwrapped<task<T>> : unwrapped<T> {};
+template <typename T>
+struct unwrapped<result<T>> {
+    using type = T;
+};
+
+/// Does it take the message by reference, so that it is intact afterwards?
+template <typename F>
+struct first_parameter {
+    using type = void;
+};
+template <typename R, typename C, typename A, typename... As>
+struct first_parameter<R (C::*)(A, As...)> {
+    using type = A;
+};
+template <typename R, typename C, typename A, typename... As>
+struct first_parameter<R (C::*)(A, As...) const> {
+    using type = A;
+};
+template <typename H, typename M>
+constexpr bool leaves_intact() noexcept {
+    if constexpr (requires { &H::operator(); })
+        return std::is_same_v<typename first_parameter<decltype(&H::operator())>::type, const M&>;
+    else return false;
+}
+
+inline failure thrown_failure(const std::exception_ptr& thrown) noexcept {
+    failure f(code::handler_failed, effect::complete);
+    guarded(
+        [&] { f = failure(code::handler_failed, effect::complete, describe<std::string>(thrown)); },
+        [](const std::exception_ptr&) {});
+    f.exception(thrown);
+    return f;
+}
+
+template <typename H, typename M>
+consteval bool checked_handler() {
+    static_assert(checked_message<M>());
+    static_assert(takes_message<H, M> || takes_message_and_context<H, M>,
+                  "the handler does not take this message; write [](M m) or [](const M& m), "
+                  "with or without a second parameter context&");
+    if constexpr (takes_message<H, M> || takes_message_and_context<H, M>) {
+        using given = decltype(invoke_handler(std::declval<H&>(), std::declval<M&>(),
+                                              std::declval<context&>()));
+        using value = typename unwrapped<std::remove_cvref_t<given>>::type;
+        using reply = reply_t<M>;
+        static_assert(
+            !std::is_void_v<reply> || std::is_void_v<value>,
+            "the handler returns a value, but the message names no reply; write using reply = T "
+            "in the message, or return nothing");
+        static_assert(
+            std::is_void_v<reply> || std::is_convertible_v<value, reply>,
+            "the handler does not return the message's reply; return M::reply, result<M::reply>, "
+            "or a task of either");
+    }
+    return true;
+}
+
+/// Runs one handler on one message type.
+template <typename H, typename M>
+class handling {
+    using given = std::remove_cvref_t<decltype(invoke_handler(
+        std::declval<H&>(), std::declval<M&>(), std::declval<context&>()))>;
+    using reply = reply_t<M>;
+
+public:
+    static bool start(H& h, lane& l) noexcept {
+        M& m = l.handled().as<M>();
+        if constexpr (a_task<given>) {
+            given t;
+            guarded([&] { t = invoke_handler(h, m, l.ctx()); },
+                    [&](const std::exception_ptr& e) { close(l, thrown_failure(e)); });
+            if (!t) return true;
+            promise_base& p = t.promise();
+            t.let_go();
+            return l.start(p, &finish);
+        } else {
+            guarded(
+                [&] {
+                    if constexpr (std::is_void_v<given>)
+                        invoke_handler(h, m, l.ctx()), close(l, result<reply>());
+                    else close(l, result<reply>(invoke_handler(h, m, l.ctx())));
+                },
+                [&](const std::exception_ptr& e) { close(l, thrown_failure(e)); });
+            return true;
+        }
+    }
+
+private:
+    // The coroutine has ended, or is to be destroyed where it stands.
+    static void finish(lane& l, bool ended) noexcept {
+        if constexpr (a_task<given>) {
+            using promise = typename given::promise_type;
+            auto& p = static_cast<promise&>(l.running());
+            const auto h = std::coroutine_handle<promise>::from_promise(p);
+            if (!ended) {
+                h.destroy();
+                return close(l,
+                             failure(code::no_reply, effect::unknown, "the handler was destroyed"));
+            }
+            if (std::exception_ptr thrown = p.thrown()) {
+                h.destroy();
+                return close(l, thrown_failure(thrown));
+            }
+            guarded(
+                [&] {
+                    if constexpr (std::is_void_v<typename given::value_type>) {
+                        h.destroy();
+                        close(l, result<reply>());
+                    } else {
+                        result<reply> r(p.take());
+                        h.destroy();
+                        close(l, std::move(r));
+                    }
+                },
+                [&](const std::exception_ptr& e) { close(l, thrown_failure(e)); });
+        }
+    }
+    static void close(lane& l, result<reply> r) noexcept {
+        envelope& e = l.handled();
+        constexpr bool intact = leaves_intact<H, M>();
+        if (!r) {
+            const failure why = std::move(r).error();
+            l.close_case(&why, intact);
+            return;
+        }
+        if (e.call && !e.call->only_room) static_cast<called<M>&>(e).answer.emplace(std::move(r));
+        l.close_case(nullptr, intact);
+    }
+};
+
+/// The handler for the callable H and the messages Ms.
+template <typename H, typename... Ms>
+class handler_of final : public handler {
+    static_assert((checked_handler<H, Ms>() && ...));
+
+public:
+    explicit handler_of(H h) : handler(entries), h_(std::move(h)) {}
+
+private:
+    H h_;
+    static constexpr std::array<handler::entry, sizeof...(Ms)> entries{
+        {{&type_of<Ms>, [](handler& self, lane& l) noexcept {
+              return handling<H, Ms>::start(static_cast<handler_of&>(self).h_, l);
+          }}...}};
+};
+
+}  // namespace detail
+
+}  // namespace posthaste

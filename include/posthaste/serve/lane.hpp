@@ -1,0 +1,80 @@
+// The place where one handler runs at a time.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/detail/cache_line.hpp>
+#include <posthaste/run/executor.hpp>
+#include <posthaste/run/task.hpp>
+#include <posthaste/serve/account.hpp>
+#include <posthaste/serve/envelope.hpp>
+#include <posthaste/wait/context.hpp>
+#include <posthaste/wait/stop.hpp>
+
+#include <atomic>
+#include <coroutine>
+#include <cstdint>
+#include <thread>
+
+namespace posthaste {
+
+class endpoint_core;
+
+/// A serial endpoint has one, a parallel(n) one n, a keyed one as many as there are keys at work.
+/// It takes messages from its endpoint and runs the handler on each, to its end; it holds what a
+/// handler needs while it runs: the context, the stop source, the coroutine.
+class lane : public work {
+public:
+    explicit lane(endpoint_core& of) noexcept;
+    lane(const lane&) = delete;
+
+    /// Runs the handler on `e`, here and now, for a caller that has claimed this lane. True: it has
+    /// ended, and the lane was given back or sent to read on.
+    bool run_inline(envelope& e, time_point bound, duration allowance) noexcept;
+
+    /// Asks the handler to stop, if it still is the one that handles `e`; nullptr: whichever.
+    void cancel(const envelope* e) noexcept;
+
+    /// Destroys a handler that stands still; its caller hears `no_reply`. Only where no thread can
+    /// run it. False: there is none.
+    bool abandon() noexcept;
+
+    bool busy() const noexcept { return current_.load(std::memory_order_relaxed) != 0; }
+
+    // --- for handler.hpp, which knows the types ---
+
+    /// Starts a handler's coroutine; true if it has ended.
+    bool start(detail::promise_base& p, void (*finish)(lane&, bool ended) noexcept) noexcept;
+    detail::promise_base& running() noexcept { return *running_; }
+    envelope& handled() noexcept { return *envelope_; }
+    context& ctx() noexcept { return context_; }
+    /// The handler has ended, its frame is gone, and the answer is in the envelope.
+    /// `failed`: why it failed; nullptr if it did not. `intact`: the message is as it was.
+    void close_case(const failure* failed, bool intact) noexcept;
+
+    endpoint_core& of;
+
+private:
+    friend endpoint_core;
+    static constexpr std::uintptr_t cancelling = 1;
+
+    void read_on() noexcept;
+    void resume_after_end() noexcept;
+    bool handle(envelope& e) noexcept;
+    void take_up(envelope& e, time_point bound, duration allowance) noexcept;
+    void count(std::atomic<std::uint64_t>& n) noexcept {
+        n.fetch_add(1, std::memory_order_relaxed);
+    }
+
+    stop_source stop_;
+    context context_;
+    envelope* envelope_ = nullptr;
+    detail::promise_base* running_ = nullptr;
+    void (*finish_)(lane&, bool) noexcept = nullptr;
+
+    // current_: the envelope whose handler runs; with the lowest bit set while somebody asks it to
+    // stop, for so long the lane does not go on.
+    // (1) releases lane and envelope to whoever cancels, which acquires them.
+    // (2) releases what the canceller did to the lane, which acquires it.
+    alignas(detail::cache_line) std::atomic<std::uintptr_t> current_ = 0;
+};
+
+}  // namespace posthaste

@@ -1,0 +1,94 @@
+// Up to n messages at a time, in no order.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/carry/work_queue.hpp>
+#include <posthaste/serve/endpoint_core.hpp>
+
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace posthaste {
+
+/// The endpoint behind `parallel(n)`: a work queue and n lanes, of which a bit map says which are
+/// free.
+class parallel_endpoint final : public endpoint_core {
+public:
+    parallel_endpoint(std::string name, executor& at, dead_letters& dead,
+                      std::unique_ptr<handler> h, const parallel& mode)
+        : endpoint_core(std::move(name), at, dead, std::move(h), mode.capacity(), mode.full()),
+          queue_(static_cast<std::uint32_t>(mode.count())),
+          free_((mode.count() + 63) / 64) {
+        for (std::size_t i = 0; i != mode.count(); ++i) {
+            lanes_.emplace_back(*this, i);
+            free_[i / 64].fetch_or(bit(i), std::memory_order_relaxed);
+        }
+    }
+
+    lane* claim(envelope&) noexcept override { return queue_.claim() ? &free_lane() : nullptr; }
+    void for_each_lane(void* with, void (*f)(void*, lane&)) override {
+        for (lane& l : lanes_) f(with, l);
+    }
+    bool idle() const noexcept override { return queue_.idle(); }
+
+private:
+    struct numbered_lane : lane {
+        numbered_lane(endpoint_core& e, std::size_t i) noexcept : lane(e), index(i) {}
+        const std::size_t index;
+    };
+
+    bool enqueue(envelope& e) noexcept override {
+        const auto put = queue_.put(e);
+        if (put == work_queue::put_result::claimed) home().post(free_lane());
+        return put != work_queue::put_result::refused;
+    }
+    envelope* take(lane&) noexcept override {
+        letter* const l = queue_.take();
+        if (l) taken();
+        return static_cast<envelope*>(l);
+    }
+    bool release(lane& l) noexcept override {
+        const std::size_t i = static_cast<numbered_lane&>(l).index;
+        free_[i / 64].fetch_or(bit(i), std::memory_order_release);  // (1)
+        if (!queue_.release()) home().post(free_lane());  // still a reader, perhaps on another lane
+        return true;
+    }
+    envelope* take_oldest() noexcept override { return static_cast<envelope*>(queue_.take()); }
+    void shut() noexcept override { queue_.shut(); }
+
+    static constexpr std::uint64_t bit(std::size_t i) noexcept {
+        return std::uint64_t{1} << (i % 64);
+    }
+
+    // Whoever is counted as a reader finds one: there are as many lanes as readers.
+    lane& free_lane() noexcept {
+        for (;;) {
+            for (std::size_t w = 0; w != free_.size(); ++w) {
+                std::uint64_t seen = free_[w].load(std::memory_order_relaxed);
+                while (seen != 0) {
+                    const std::uint64_t lowest = seen & (~seen + 1);
+                    if (free_[w].compare_exchange_weak(seen, seen & ~lowest,
+                                                       std::memory_order_acquire,  // (2)
+                                                       std::memory_order_relaxed)) {
+                        return lanes_[w * 64 + static_cast<std::size_t>(std::countr_zero(lowest))];
+                    }
+                }
+            }
+            std::this_thread::yield();
+        }
+    }
+
+    // (1) releases what was done on the lane to (2), which acquires it.
+    work_queue queue_;
+    std::vector<std::atomic<std::uint64_t>> free_;
+    std::deque<numbered_lane> lanes_;
+};
+
+}  // namespace posthaste

@@ -1,0 +1,65 @@
+// What travels with a message and down the awaits.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/base/clock.hpp>
+#include <posthaste/detail/assert.hpp>
+#include <posthaste/wait/home.hpp>
+#include <posthaste/wait/stop.hpp>
+
+#include <algorithm>
+
+namespace posthaste {
+
+/// How long the work at hand may take, and whether it is still wanted. A handler takes it as
+/// `context&`; any coroutine has it by `co_await this_context`. Nested calls inherit it.
+///
+/// Threads    one at a time: it belongs to one handler or task.
+class context {
+public:
+    context() = default;
+    context(posthaste::home& h, time_point deadline, stop_token stop) noexcept
+        : home_(&h), stop_(stop), deadline_(deadline) {}
+    /// The same, listening to another stop.
+    context(const context& other, stop_token stop) noexcept : context(other) { stop_ = stop; }
+
+    /// When whoever waits for this gives up; `never` if nobody does.
+    time_point deadline() const noexcept {
+        if (allowance_ != forever) {  // nobody has asked before: the clock is read only now
+            deadline_ = std::min(deadline_, saturating_add(home_->now(), allowance_));
+            allowance_ = forever;
+        }
+        return deadline_;
+    }
+    /// `forever` without a deadline; zero when it has passed.
+    duration time_left() const noexcept {
+        const time_point end = deadline();
+        if (end == never) return forever;
+        return std::max(duration::zero(), duration(end - home_->now()));
+    }
+    bool expired() const noexcept { return time_left() == duration::zero(); }
+
+    /// Requested when the caller gives up, the scope is cancelled or the bus ends.
+    stop_token stop() const noexcept { return stop_; }
+    bool stop_requested() const noexcept { return stop_.stop_requested(); }
+
+    /// The executor this runs on.
+    posthaste::home& home() const noexcept {
+        POSTHASTE_ASSERT(home_);
+        return *home_;
+    }
+
+    /// 1 the first time, more when the message is delivered again.
+    unsigned attempt() const noexcept { return attempt_; }
+
+private:
+    friend class lane;
+    friend class call_site;
+
+    posthaste::home* home_ = nullptr;
+    stop_token stop_;
+    mutable time_point deadline_ = never;
+    mutable duration allowance_ = forever;  // from when it is first asked for, at the latest
+    unsigned attempt_ = 1;
+};
+
+}  // namespace posthaste

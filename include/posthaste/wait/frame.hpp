@@ -1,0 +1,50 @@
+// What every coroutine of ours carries with it.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/wait/context.hpp>
+#include <posthaste/wait/home.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <string_view>
+#include <type_traits>
+
+namespace posthaste {
+
+/// The part of a promise that those need who resume the coroutine later: a node to queue it by, the
+/// executor it goes on at, the context it works under.
+struct frame : work {
+    std::coroutine_handle<> self;
+    home* at = nullptr;
+    const context* under = nullptr;
+    bool noted = false;  ///< the executor keeps a record of where this is parked
+
+    explicit frame(std::coroutine_handle<> h) noexcept : self(h) {
+        run = [](work& w) noexcept { static_cast<frame&>(w).self.resume(); };
+    }
+    frame(const frame&) = delete;
+    ~frame() {
+        if (noted) at->unpark(*this);
+    }
+
+    /// Goes on at home, through the queue.
+    void wake() noexcept { at->post(*this); }
+    /// Tells the executor what this stands still for; only a simulation wants to know.
+    void park(const char* on, std::string_view name = {}) noexcept { at->park(*this, on, name); }
+    stop_token stop() const noexcept { return under ? under->stop() : stop_token(); }
+};
+
+inline void home::park(frame&, const char*, std::string_view) noexcept {}
+inline void home::unpark(frame&) noexcept {}
+
+/// A coroutine that knows where it goes on; the only ones the library's awaiters suspend.
+template <typename Promise>
+concept homed = std::derived_from<Promise, frame>;
+
+/// An awaiter that suspends only homed coroutines, and resumes them at their home. It says so by a
+/// member `static constexpr bool keeps_home = true`. All others are wrapped when a task awaits
+/// them.
+template <typename Awaiter>
+concept home_keeping = std::remove_cvref_t<Awaiter>::keeps_home;
+
+}  // namespace posthaste

@@ -1,0 +1,61 @@
+// Where a coroutine goes on.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/base/clock.hpp>
+
+#include <string_view>
+
+namespace posthaste {
+
+struct frame;
+struct timer;
+struct inline_call;
+
+/// A piece of work in an executor's queue: a node inside whatever is to be run.
+struct work {
+    work* next = nullptr;
+    void (*run)(work&) noexcept = nullptr;
+};
+
+/// What an executor is to those who stand still: the place their coroutine is resumed at, and the
+/// clock that tells them how long they have stood.
+class home : public clock {
+public:
+    /// Has `w.run(w)` called once, later, on a thread of this executor. `w` must live until then
+    /// and must not be posted twice at a time.
+    /// Threads    any.
+    virtual void post(work& w) noexcept = 0;
+
+    /// The same for callers on one of its threads, to run before what is queued, if it can be.
+    virtual void transfer(work& w) noexcept { post(w); }
+
+    /// Has `t.fire(t)` called once, not before `due`. Nothing happens for `never`.
+    /// Threads    any.
+    virtual void arm(timer& t, time_point due) noexcept = 0;
+    /// Afterwards `t` neither fires nor is firing.
+    virtual void disarm(timer& t) noexcept = 0;
+
+    /// A call is about to run its handler on the caller's thread: until unwatch(), whoever watches
+    /// may end it by its deadline, should the handler block the thread.
+    virtual void watch(inline_call&) noexcept {}
+    /// False: its caller was resumed elsewhere meanwhile; touch nothing of it.
+    virtual bool unwatch(inline_call&) noexcept { return true; }
+
+    /// Where a coroutine stands still, for those who keep a record (simulation does).
+    virtual void park(frame& f, const char* on, std::string_view name) noexcept;
+    virtual void unpark(frame& f) noexcept;
+
+protected:
+    ~home() = default;
+};
+
+/// A call whose handler runs inline; lives on the stack of the thread it runs on.
+struct inline_call {
+    inline_call* outer = nullptr;  ///< the one within whose handler this was made
+    duration allowance = forever;  ///< counted from when the watcher first sees it
+    time_point deadline = never;
+    bool taken = false;  ///< the watcher has ended it
+    bool (*expire)(inline_call&) noexcept = nullptr;  ///< false: it has ended by itself
+};
+
+}  // namespace posthaste

@@ -1,0 +1,110 @@
+// Who ends a call: reply, deadline or stop; exactly one.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/detail/atomics.hpp>
+
+namespace posthaste {
+
+/// How a call came to its end.
+enum class ending : unsigned { open, replied, expired, cancelled };
+
+/// The state of one call, shared by the caller, its handler and whoever may cut it short. It holds
+/// no data: it says who may touch the envelope it is a part of, and who wakes the caller.
+///
+///     bit           set by                          means
+///     begun         handler                         it was started: its effect is no longer none
+///     waiting       caller                          suspended: whoever ends the call wakes it
+///     ending        handler, timer, stop, close     how it ended; the first one wins
+///     caller_left   caller                          it will not look again
+///     handler_left  handler                         it will not look again
+///
+/// The reply's storage belongs to the handler until `replied`, then to the caller. Whoever leaves
+/// second destroys the envelope.
+template <typename Atomics = detail::std_atomics>
+class basic_reply_cell {
+public:
+    /// What settle() found.
+    struct verdict {
+        bool won;      ///< this call ended the call
+        bool waiting;  ///< and the caller is suspended: wake it
+        bool begun;    ///< the handler had been started
+    };
+
+    /// The handler is about to run; false: the caller is gone, do not.
+    bool begin() noexcept {
+        unsigned seen = word_.load(std::memory_order_relaxed);
+        while (!(seen & ending_mask)) {
+            if (word_.compare_exchange_weak(seen, seen | begun, std::memory_order_acq_rel,  // (1)
+                                            std::memory_order_relaxed))
+                return true;
+        }
+        return false;
+    }
+    /// The same where nobody else knows the cell yet.
+    void begin_alone() noexcept { word_.store(begun, std::memory_order_relaxed); }
+
+    /// The caller is suspended; false: the call has ended already, do not suspend.
+    bool wait() noexcept {
+        unsigned seen = word_.load(std::memory_order_relaxed);
+        do {
+            if (seen & ending_mask) return acquire(), false;
+        } while (!word_.compare_exchange_weak(seen, seen | waiting,
+                                              std::memory_order_acq_rel,  // (2)
+                                              std::memory_order_relaxed));
+        return true;
+    }
+
+    /// Ends the call unless it has ended. `leave`: the handler's side, which is done with the
+    /// envelope.
+    verdict settle(ending how) noexcept { return settle(how, 0); }
+    verdict settle_and_leave(ending how, bool& last) noexcept {
+        const verdict v = settle(how, handler_left);
+        if (v.won) last = false;  // the caller has yet to read it, and leaves after that
+        else last = leave(handler_left);
+        return v;
+    }
+
+    ending how() const noexcept { return ending_of(word_.load(std::memory_order_acquire)); }  // (3)
+    bool was_begun() const noexcept { return word_.load(std::memory_order_relaxed) & begun; }
+
+    /// True: the other side has left before; destroy the envelope.
+    bool caller_leaves() noexcept { return leave(caller_left); }
+    bool handler_leaves() noexcept { return leave(handler_left); }
+
+private:
+    static constexpr unsigned begun = 1, waiting = 2, caller_left = 4, handler_left = 8;
+    static constexpr unsigned ending_mask = 0x30;
+    static ending ending_of(unsigned word) noexcept {
+        return static_cast<ending>((word & ending_mask) >> 4);
+    }
+    void acquire() const noexcept {
+        static_cast<void>(word_.load(std::memory_order_acquire));  // (3)
+    }
+
+    verdict settle(ending how, unsigned left) noexcept {
+        unsigned seen = word_.load(std::memory_order_relaxed);
+        do {
+            if (seen & ending_mask) return {false, false, (seen & begun) != 0};
+        } while (!word_.compare_exchange_weak(seen, seen | left | (static_cast<unsigned>(how) << 4),
+                                              std::memory_order_acq_rel,  // (4)
+                                              std::memory_order_relaxed));
+        return {true, (seen & waiting) != 0, (seen & begun) != 0};
+    }
+    bool leave(unsigned side) noexcept {
+        const unsigned other = side == caller_left ? handler_left : caller_left;
+        if (word_.load(std::memory_order_acquire) & other) return true;  // (5)
+        return word_.fetch_or(side, std::memory_order_acq_rel) & other;  // (6)
+    }
+
+    // (1) acquires the envelope from whoever queued it, and from (4) nothing: it fails then.
+    // (2) releases the caller's frame and continuation to (4), which wakes it.
+    // (3) acquires the reply, or the reason, from (4).
+    // (4) releases the reply to (2) and (3); acquires the continuation from (2).
+    // (5), (6) acquire the other side's last use of the envelope from its (4) or (6); (6) releases
+    // ours. relaxed: a first look, whose result a later read-modify-write checks.
+    typename Atomics::template atomic<unsigned> word_ = 0u;
+};
+
+using reply_cell = basic_reply_cell<>;
+
+}  // namespace posthaste

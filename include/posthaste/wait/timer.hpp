@@ -1,0 +1,26 @@
+// Something to be done at a time, unless taken back.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/base/clock.hpp>
+
+namespace posthaste {
+
+/// A node of an executor's timer wheel, inside whatever waits. It is not owned by the wheel: who
+/// armed it disarms it before it goes.
+///
+/// Requires   fire() is short: it runs under a lock, may post work, and must not arm or disarm.
+struct timer {
+    timer* next = nullptr;
+    timer* before = nullptr;
+    void* owner = nullptr;  ///< the executor's own: which of its wheels holds it
+    time_point due = never;
+    void (*fire)(timer&) noexcept = nullptr;
+    unsigned char level = 0;
+    unsigned char slot = 0;
+    bool armed = false;     ///< it is in a wheel
+
+    explicit timer(void (*f)(timer&) noexcept) noexcept : fire(f) {}
+    timer(const timer&) = delete;
+};
+
+}  // namespace posthaste
