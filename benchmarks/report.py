@@ -4,15 +4,20 @@
 A benchmark is named `workload/contender[/arguments]`. Its arguments (and thread count) belong to the
 workload: `send/posthaste/4` and `send/mutex_queue/4` are compared with one another. The time is
 per item where the benchmark calls SetItemsProcessed, else per iteration; the counter
-`allocations_per_op` is copied. Rounds of all benchmarks of one program are run in random order.
+`allocations_per_op` is copied. Rounds of all benchmarks of one program are run in random order, so
+that what disturbs the machine disturbs all of them alike: ratios of one run hold where its times do
+not. A ratio is that of the medians, to the contender `posthaste` of the same workload.
 """
 import argparse
 import json
+import os
 import re
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 NANOSECONDS = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
 BASELINE = "posthaste"
@@ -23,9 +28,8 @@ def rounds(program, repetitions, min_time):
     with tempfile.NamedTemporaryFile(suffix=".json") as out:
         command = [program, "--benchmark_enable_random_interleaving=true",
                    f"--benchmark_repetitions={repetitions}", "--benchmark_out_format=json",
-                   "--benchmark_format=json", f"--benchmark_out={out.name}"]
-        if min_time:
-            command.append(f"--benchmark_min_time={min_time}")
+                   "--benchmark_format=json", f"--benchmark_out={out.name}",
+                   f"--benchmark_min_time={min_time}"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return [b for b in json.load(out)["benchmarks"] if b["run_type"] == "iteration"]
 
@@ -83,13 +87,36 @@ def table(rows):
                         for i, (c, w) in enumerate(zip(row, widths))).rstrip())
 
 
+def machine_seconds():
+    """Processor time that the whole machine has used, our children have, and the wall clock."""
+    try:
+        with open("/proc/stat", encoding="ascii") as stat:
+            user, nice, system, _, _, irq, softirq, steal = map(int, stat.readline().split()[1:9])
+    except (OSError, ValueError):
+        return None  # only Linux has it
+    busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return busy, own.ru_utime + own.ru_stime, time.monotonic()
+
+
+def foreign_load(before, after):
+    """Processors that others kept busy meanwhile."""
+    busy, own, wall = (b - a for a, b in zip(before, after))
+    return max(0.0, (busy - own) / wall)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True)
     parser.add_argument("--repetitions", type=int, default=9)
-    parser.add_argument("--min-time", default="", help="seconds a round, as the programs take it")
+    parser.add_argument("--min-time", default="0.15",
+                        help="seconds a round, as the programs take it")
+    parser.add_argument("--smoke", action="store_true", help="one short round: do they run?")
     parser.add_argument("programs", nargs="+")
     options = parser.parse_args()
+    if options.smoke:
+        options.repetitions, options.min_time = 1, "0.01"
+    before = machine_seconds()
     runs = [run for program in options.programs
             for run in rounds(program, options.repetitions, options.min_time)]
     rows = results(runs)
@@ -99,6 +126,10 @@ def main():
         json.dump(rows, out, indent=2)
         out.write("\n")
     table(rows)
+    if before:
+        load = foreign_load(before, machine_seconds())
+        print(f"others kept {load:.2f} of {os.cpu_count()} processors busy meanwhile"
+              + ("; trust the ratios only" if load > 0.15 else ""))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <ratio>
 #include <type_traits>
 
 namespace posthaste {
@@ -32,7 +33,11 @@ constexpr duration to_duration(std::chrono::duration<Rep, Period> d) noexcept {
     if (ns != ns) return duration::zero();
     if (ns >= static_cast<long double>(duration::max().count())) return duration::max();
     if (ns <= static_cast<long double>(duration::min().count())) return duration::min();
-    if constexpr (std::is_floating_point_v<Rep>) return duration(static_cast<duration::rep>(ns));
+    // An odd period, as 1/60 s: duration_cast would overflow in between.
+    using factor = std::ratio_divide<Period, std::nano>;
+    constexpr bool odd = factor::num != 1 && factor::den != 1;
+    constexpr bool through_ns = odd || std::is_floating_point_v<Rep>;
+    if constexpr (through_ns) return duration(static_cast<duration::rep>(ns));
     else return std::chrono::duration_cast<duration>(d);
 }
 constexpr duration to_duration(duration d) noexcept { return d; }

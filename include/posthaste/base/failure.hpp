@@ -5,6 +5,7 @@
 #include <posthaste/detail/exceptions.hpp>
 
 #include <exception>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -40,12 +41,14 @@ constexpr std::string_view to_string(code c) noexcept {
         "deadline exceeded", "cancelled",  "rejected",       "overloaded",
         "circuit open",      "no handler", "would deadlock", "handler failed",
         "no reply",          "closed",     "unavailable",    "undecodable"};
-    return words[static_cast<unsigned char>(c)];
+    const auto which = static_cast<unsigned char>(c);
+    return which < std::size(words) ? words[which] : "unknown";
 }
 
 constexpr std::string_view to_string(effect e) noexcept {
     constexpr std::string_view words[] = {"none", "unknown", "complete"};
-    return words[static_cast<unsigned char>(e)];
+    const auto which = static_cast<unsigned char>(e);
+    return which < std::size(words) ? words[which] : "unknown";
 }
 
 /// The outcome that is not a value. Cheap to move; copies copy its texts.

@@ -44,7 +44,10 @@ public:
     result(T value) noexcept(std::is_nothrow_move_constructible_v<T>) : has_value_(true) {
         std::construct_at(&value_, std::move(value));
     }
-    result(failure f) noexcept : has_value_(false) { std::construct_at(&failure_, std::move(f)); }
+    result(failure f) noexcept : has_value_(false) {
+        if constexpr (std::is_arithmetic_v<T>) value_ = T();  // or g++ 12 warns where it is inlined
+        std::construct_at(&failure_, std::move(f));
+    }
 
     template <typename... Args>
         requires std::constructible_from<T, Args...>
@@ -110,9 +113,13 @@ public:
     /// The value changed by f; or this failure.
     template <typename F>
     auto transform(F&& f) && -> result<std::invoke_result_t<F, T&&>> {
+        using changed = std::invoke_result_t<F, T&&>;
         if (!has_value_) return std::move(failure_);
-        return result<std::invoke_result_t<F, T&&>>(
-            std::invoke(std::forward<F>(f), std::move(value_)));
+        if constexpr (std::is_void_v<changed>) {
+            return std::invoke(std::forward<F>(f), std::move(value_)), result<changed>();
+        } else {
+            return result<changed>(std::invoke(std::forward<F>(f), std::move(value_)));
+        }
     }
     /// This value; or f(failure), itself a result.
     template <typename F>
@@ -161,6 +168,16 @@ public:
     auto and_then(F&& f) && -> std::invoke_result_t<F> {
         if (!done_) return std::move(done_).error();
         return std::invoke(std::forward<F>(f));
+    }
+    template <typename F>
+    auto transform(F&& f) && -> result<std::invoke_result_t<F>> {
+        using changed = std::invoke_result_t<F>;
+        if (!done_) return std::move(done_).error();
+        if constexpr (std::is_void_v<changed>) {
+            return std::invoke(std::forward<F>(f)), result<changed>();
+        } else {
+            return result<changed>(std::invoke(std::forward<F>(f)));
+        }
     }
     template <typename F>
     result or_else(F&& f) && {

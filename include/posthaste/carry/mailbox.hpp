@@ -69,11 +69,11 @@ public:
     }
 
     /// From now on put() is refused; what is there can still be taken.
-    void shut() noexcept { word_.fetch_or(shut_bit, std::memory_order_acq_rel); }  // (5)
+    void shut() noexcept { word_.fetch_or(shut_bit, std::memory_order_relaxed); }
 
     /// Nothing there, nobody reading.
     bool idle() const noexcept {
-        return word_.load(std::memory_order_acquire) & idle_bit;  // (6)
+        return word_.load(std::memory_order_acquire) & idle_bit;  // (5)
     }
 
 private:
@@ -106,9 +106,9 @@ private:
     // (3) acquires the letters from (1).
     // (4) releases all this holder did to the next one: (1), (2). A read-modify-write, so that it
     //     cannot pass a put() that has gone before.
-    // (5) shuts in the order of word_: a put() is either before it and taken, or refused.
-    // (6) acquires what the last holder did from (4).
-    // relaxed: a first look, checked by a read-modify-write.
+    // (5) acquires what the last holder did from (4).
+    // relaxed: a first look, checked by a read-modify-write; shut(), which hands over nothing: as a
+    // read-modify-write it leaves the others' hand-overs whole; a put() is before it, or refused.
     alignas(detail::cache_line) typename Atomics::template atomic<std::uintptr_t> word_ = idle_bit;
     letter* out_ = nullptr;  // taken and turned round; guarded by the claim
 };

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <bit>
 #include <cstddef>
+#include <limits>
 #include <new>
 #include <utility>
 
@@ -175,6 +176,7 @@ POSTHASTE_NOINLINE inline void* allocate(std::size_t size) noexcept {
             return b ? b + 1 : nullptr;
         }
     }
+    if (size > std::numeric_limits<std::size_t>::max() - sizeof(block)) return nullptr;
     void* memory = ::operator new(sizeof(block) + size, std::nothrow);
     return memory ? ::new (memory) block{nullptr, {0}} + 1 : nullptr;
 }
@@ -196,7 +198,9 @@ struct recycling_allocator {
     template <typename U>
     recycling_allocator(const recycling_allocator<U>&) noexcept {}
     T* allocate(std::size_t n) {
-        void* memory = detail::allocate(n * sizeof(T));
+        void* memory = n <= std::numeric_limits<std::size_t>::max() / sizeof(T)
+                           ? detail::allocate(n * sizeof(T))
+                           : nullptr;
         if (!memory) raise(std::bad_alloc{});
         return static_cast<T*>(memory);
     }

@@ -9,8 +9,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -26,7 +29,8 @@ namespace posthaste {
 ///     app.run(my_test);            // returns at once, whatever the time it took in there
 ///
 /// Errors     `simulation::stuck` from drive(), where nothing is left that could ever run: it says
-///            what is parked, on what, since when. Without exceptions it ends the program.
+///            what is parked, on what, since when. Without exceptions it says so on stderr, and
+///            ends the program.
 /// Threads    one.
 class simulation final : public executor {
 public:
@@ -66,7 +70,7 @@ public:
         while (!done.is_set()) {
             if (run_one()) continue;
             const time_point next = timers_.next_due();
-            if (next == never) detail::raise(stuck(report()));
+            if (next == never) give_up();
             pass_to(next);
         }
     }
@@ -107,7 +111,8 @@ public:
         std::vector<const standing*> all;
         for (const auto& entry : parked_) all.push_back(&entry.second);
         std::sort(all.begin(), all.end(), [](const standing* a, const standing* b) {
-            return std::tie(a->since, a->name) < std::tie(b->since, b->name);
+            return std::tuple(a->since, std::string_view(a->name), std::string_view(a->on)) <
+                   std::tuple(b->since, std::string_view(b->name), std::string_view(b->on));
         });
         std::string text = "nothing can run any more (seed " + std::to_string(seed_) + ", at " +
                            milliseconds(elapsed()) + "); parked: " + std::to_string(all.size());
@@ -144,6 +149,11 @@ private:
         detail::thread_state before_;
     };
 
+    [[noreturn]] void give_up() const {
+        const std::string text = report();
+        if constexpr (!detail::exceptions_enabled) std::fprintf(stderr, "%s\n", text.c_str());
+        detail::raise(stuck(text));
+    }
     static std::string milliseconds(duration d) {
         const auto us = std::chrono::duration_cast<std::chrono::microseconds>(d).count();
         std::string fraction = std::to_string(us % 1000);

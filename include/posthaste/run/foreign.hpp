@@ -76,15 +76,18 @@ public:
 
     template <homed Promise>
     bool await_suspend(std::coroutine_handle<Promise> h) {
-        h.promise().park("another library's awaitable");
-        way_home_ = way_home::of(h.promise());
+        frame& traveller = h.promise();
+        way_home_ = way_home::of(traveller);
+        traveller.park("another library's awaitable");
         const std::coroutine_handle<> back = way_home_.handle();
         using returned = decltype(awaiter_.await_suspend(back));
         if constexpr (std::is_void_v<returned>) {
             awaiter_.await_suspend(back);
             return true;
         } else if constexpr (std::is_same_v<returned, bool>) {
-            return awaiter_.await_suspend(back);
+            if (awaiter_.await_suspend(back)) return true;
+            traveller.at->unpark(traveller);
+            return false;
         } else {
             awaiter_.await_suspend(back).resume();
             return true;

@@ -46,7 +46,7 @@ public:
 
     /// Asks for `watch` to be called now and then, as long as it finds something to watch.
     void start_watching() noexcept {
-        if (watching_.load(std::memory_order_relaxed)) return;
+        if (watching_.load(std::memory_order_seq_cst)) return;  // (3)
         if (!watching_.exchange(true, std::memory_order_seq_cst)) wake();  // (3)
     }
 
@@ -113,7 +113,7 @@ private:
             wakes_at_.store(until, std::memory_order_seq_cst);  // (2)
             const auto called = [this] { return again_ || stopping_; };
             if (until == never) changed_.wait(guard, called);
-            else changed_.wait_until(guard, until, called);
+            else changed_.wait_until(guard, std::max(until, time_point()), called);
         }
         again_ = false;
         return stopping_;
@@ -121,9 +121,9 @@ private:
 
     // (1) and (2), seq_cst: an armer stores `next`, then reads `wakes_at_`; this thread stores
     //     "never", then reads every `next`. Otherwise both could miss, and a timer fire late.
-    // (3), seq_cst: a worker enters its call in its list (under a lock), then reads `watching_`;
-    // this
-    //     thread clears it, then reads the lists.
+    // (3), seq_cst: a worker puts down what is to be watched, then reads `watching_`; this thread
+    //     clears it, then looks at what was put down. Otherwise both could miss, and a blocked
+    //     worker hold up what others could do.
     // relaxed: `next` is only a hint without the lock.
     std::unique_ptr<wheel[]> wheels_;
     std::size_t count_;

@@ -67,11 +67,11 @@ public:
 
     template <typename A>
     decltype(auto) await_transform(A&& a) {
-        static_assert(awaitable<A>,
-                      "co_await: this cannot be awaited; write co_await on a task, a call, "
-                      "a wait or another awaitable");
         static_assert(!(a_task<std::remove_cvref_t<A>> && std::is_lvalue_reference_v<A>),
                       "co_await: a task is awaited once; write co_await std::move(the_task)");
+        static_assert(awaitable<A> || a_task<std::remove_cvref_t<A>>,
+                      "co_await: this cannot be awaited; write co_await on a task, a call, "
+                      "a wait or another awaitable");
         if constexpr (!awaitable<A>) {
             return std::suspend_never();  // said above
         } else {

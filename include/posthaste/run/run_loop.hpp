@@ -5,6 +5,7 @@
 #include <posthaste/run/timer_wheel.hpp>
 #include <posthaste/run/work_list.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -33,6 +34,10 @@ public:
         if (due == never) return;
         const std::lock_guard guard(timers_mutex_);
         timers_.arm(t, due);
+        if (here()) return;
+        const std::lock_guard asleep(mutex_);  // within: it cannot fire before this is done
+        rearmed_ = true;
+        changed_.notify_one();
     }
     void disarm(timer& t) noexcept override {
         const std::lock_guard guard(timers_mutex_);
@@ -53,7 +58,7 @@ public:
             while (run_one()) {}
         } while (collect(time_point::min()));
     }
-    bool idle_here() const noexcept override { return !driven_; }
+    bool idle_here() const noexcept override { return driven_ == 0; }
 
 private:
     // Makes the calling thread the one that runs this loop's work.
@@ -63,14 +68,14 @@ private:
             detail::thread_state& t = detail::this_thread();
             t.executor = &l;
             t.depth = 0;
-            loop_.driven_ = true;
+            ++loop_.driven_;
         }
         on_stage(const on_stage&) = delete;
         ~on_stage() {
             detail::thread_state& t = detail::this_thread();
             t.executor = before_.executor;
             t.depth = before_.depth;
-            loop_.driven_ = false;
+            --loop_.driven_;
         }
 
     private:
@@ -83,7 +88,11 @@ private:
         const on_stage here_now(*this);
         while (!done()) {
             fire_timers();
-            if (!run_one()) collect(limit);
+            if (run_one()) {
+                if (++turns_ % 64 == 0) collect(time_point::min());  // others have their turn
+            } else if (!done()) {
+                collect(limit);
+            }
         }
     }
     bool run_one() noexcept {
@@ -104,19 +113,22 @@ private:
             limit = std::min(limit, timers_.next_due());
         }
         std::unique_lock guard(mutex_);
-        const auto posted = [this] { return !inbox_.empty(); };
-        if (limit == never) changed_.wait(guard, posted);
-        else if (limit != time_point::min()) changed_.wait_until(guard, limit, posted);
-        const bool any = posted();
+        const auto called = [this] { return rearmed_ || !inbox_.empty(); };
+        if (limit == never) changed_.wait(guard, called);
+        else if (limit > time_point()) changed_.wait_until(guard, limit, called);
+        rearmed_ = false;
+        const bool any = !inbox_.empty();
         ready_.append(inbox_);
         return any;
     }
 
     work_list ready_;  // the driving thread's own
-    bool driven_ = false;
+    int driven_ = 0;  // drives within one another
+    unsigned turns_ = 0;
     std::mutex mutex_;
     std::condition_variable changed_;
     work_list inbox_;  // guarded by mutex_
+    bool rearmed_ = false;  // guarded by mutex_: another thread armed a timer
     std::mutex timers_mutex_;
     timer_wheel timers_;  // guarded by timers_mutex_
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/detail/spin_lock.hpp>
+#include <posthaste/run/executor.hpp>
 #include <posthaste/run/task.hpp>
 
 #include <atomic>
@@ -27,10 +28,13 @@ namespace posthaste {
 /// throws stops the others, and its exception comes out of join().
 ///
 /// Requires   a scope into which something was spawned is joined or cancelled before it is
-///            destroyed; otherwise std::terminate(), as of a std::thread.
+///            destroyed; otherwise std::terminate(), as of a std::thread. Only where the executor
+///            has come to rest for good, and its coroutines are destroyed where they stand, are the
+///            scope's tasks destroyed with it.
 /// Threads    spawn() and request_stop() any; join() and cancel() one.
 /// Cost       a recycled frame a task.
 class scope {
+    class child;
     class joining;
 
 public:
@@ -39,7 +43,9 @@ public:
     }
     scope(const scope&) = delete;
     ~scope() {
-        if (running_.load(std::memory_order_acquire) > 1) std::terminate();  // (1)
+        if (running_.load(std::memory_order_acquire) <= 1 && !first_) return;  // (1)
+        if (!static_cast<const executor&>(home_).idle_here()) std::terminate();
+        destroy_children();
     }
 
     /// Runs `f(args...)`, a task, from the executor's queue. All of it is kept until it has ended.
@@ -69,33 +75,74 @@ public:
     stop_token stop() noexcept { return stop_.token(); }
 
 private:
+    // The coroutine around what was spawned.
+    class child {
+    public:
+        struct promise_type final : detail::promise_base {
+            promise_type() noexcept
+                : promise_base(std::coroutine_handle<promise_type>::from_promise(*this)) {}
+            child get_return_object() noexcept { return child(*this); }
+            void return_void() const noexcept {}
+            void unhandled_exception() noexcept { thrown = std::current_exception(); }
+
+            std::exception_ptr thrown;
+            promise_type* after = nullptr;  // guarded by the scope's lock_
+            promise_type** link = nullptr;  // what points here; the same
+        };
+        promise_type& promise;
+
+    private:
+        explicit child(promise_type& p) noexcept : promise(p) {}
+    };
+    using child_promise = child::promise_type;
+
     template <typename F, typename... Args>
-    static task<> invoke(F f, Args... args) {
-        static_cast<void>(co_await std::invoke(f, std::move(args)...));
+    static child invoke(F f, Args... args) {
+        // called by itself where it can be, so that what is converted for it lives until its end
+        if constexpr (requires { f(std::move(args)...); }) {
+            static_cast<void>(co_await f(std::move(args)...));
+        } else {
+            static_cast<void>(co_await std::invoke(f, std::move(args)...));
+        }
     }
 
-    void adopt(task<> t) noexcept {
+    void adopt(child c) noexcept {
+        child_promise& p = c.promise;
         running_.fetch_add(1, std::memory_order_relaxed);
-        detail::promise_base& p = t.promise();
+        {
+            const std::lock_guard guard(lock_);
+            p.after = first_;
+            p.link = &first_;
+            if (first_) first_->link = &p.after;
+            first_ = &p;
+        }
         p.place(home_, &under_, &scope::ended, this);
-        t.let_go();
         p.start_by_post();
     }
     // A frame is not destroyed within its own last step: its node takes one more turn for that.
     static void ended(detail::promise_base& p) noexcept {
         static_cast<void>(p.starter_is_here());
-        p.run = [](work& w) noexcept {
-            bury(static_cast<detail::promise_base&>(static_cast<frame&>(w)));
-        };
+        p.run = [](work& w) noexcept { bury(static_cast<child_promise&>(static_cast<frame&>(w))); };
         p.at->transfer(p);
     }
-    static void bury(detail::promise_base& p) noexcept {
+    static void bury(child_promise& p) noexcept {
         scope& self = *static_cast<scope*>(p.owner());
-        const auto h =
-            std::coroutine_handle<detail::task_promise<void>>::from_address(p.self.address());
-        if (std::exception_ptr thrown = h.promise().thrown()) self.failed(std::move(thrown));
-        h.destroy();
+        if (p.thrown) self.failed(std::move(p.thrown));
+        self.unlink(p);
+        p.self.destroy();
         self.leave();
+    }
+    void unlink(child_promise& p) noexcept {
+        const std::lock_guard guard(lock_);
+        *p.link = p.after;
+        if (p.after) p.after->link = p.link;
+    }
+    // Where nothing can run any more. A task that goes may have spawned others.
+    void destroy_children() noexcept {
+        while (child_promise* p = first_) {
+            unlink(*p);
+            p->self.destroy();
+        }
     }
     void failed(std::exception_ptr thrown) noexcept {
         {
@@ -153,6 +200,7 @@ private:
     std::atomic<std::size_t> running_ = 1;
     std::atomic<frame*> joiner_ = nullptr;
     detail::spin_lock lock_;
+    child_promise* first_ = nullptr;  // guarded by lock_: the tasks that have not ended
     std::exception_ptr thrown_;  // guarded by lock_ until all have ended
 };
 

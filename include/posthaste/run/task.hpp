@@ -28,7 +28,7 @@ public:
         : promise_base(std::coroutine_handle<task_promise>::from_promise(*this)) {}
     task<T> get_return_object() noexcept;
 
-    template <typename U>
+    template <typename U = T>
         requires std::constructible_from<T, U>
     void return_value(U&& value) noexcept(std::is_nothrow_constructible_v<T, U>) {
         if constexpr (std::is_reference_v<T>) outcome_.template emplace<1>(std::addressof(value));
@@ -97,7 +97,10 @@ public:
 
     explicit operator bool() const noexcept { return static_cast<bool>(handle_); }
 
-    auto operator co_await() && noexcept { return awaiting(std::move(*this)); }
+    auto operator co_await() && noexcept {
+        POSTHASTE_ASSERT(handle_ && "co_await: the task is empty, or was awaited before");
+        return awaiting(std::move(*this));
+    }
 
     /// For those who start tasks by other means than co_await.
     promise_type& promise() const noexcept { return handle_.promise(); }

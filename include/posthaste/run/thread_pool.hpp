@@ -53,20 +53,29 @@ public:
     thread_pool(const thread_pool&) = delete;
     ~thread_pool() {
         stop();
-        drive_ready();
+        do {
+            while (has_visitors()) std::this_thread::yield();
+            drive_ready();
+        } while (has_visitors());
     }
 
     unsigned size() const noexcept { return static_cast<unsigned>(workers_.size()); }
 
     void post(work& w) noexcept override {
-        if (worker* self = mine()) self->put(w);
-        else put_shared(w);
+        if (worker* self = mine()) {
+            self->put(w);
+            if (parking_.need_wake()) wake_one();
+            return;
+        }
+        visitors_.fetch_add(1, std::memory_order_relaxed);
+        put_shared(w);  // w may run and be gone from here on, and all who know of this pool with it
         if (parking_.need_wake()) wake_one();
+        visitors_.fetch_sub(1, std::memory_order_release);  // (4)
     }
     void transfer(work& w) noexcept override {
         worker* self = mine();
         if (!self) return post(w);
-        if (work* before = self->next.exchange(&w, std::memory_order_acq_rel)) {  // (1)
+        if (work* before = self->next.exchange(&w, std::memory_order_seq_cst)) {  // (1) (5)
             self->put(*before);
             if (parking_.need_wake()) wake_one();
         }
@@ -110,6 +119,7 @@ public:
         if (!idle_here()) return;
         const on_stage here_now(*workers_.front());
         worker& w = *workers_.front();
+        for (const auto& other : workers_) other->stuck.store(true, std::memory_order_relaxed);
         while (work* next = w.find()) w.run(*next);
     }
     bool idle_here() const noexcept override { return joined_ && !here(); }
@@ -153,7 +163,11 @@ private:
             const std::size_t n = pool.workers_.size();
             for (std::size_t i = 1; i < n; ++i) {
                 worker& other = *pool.workers_[(index + i) % n];
-                if (work* w = ring.steal_from(other.ring)) return w;
+                if (work* w = ring.steal_from(other.ring)) {
+                    // for a moment the rest was in no ring: who looked then may have gone to sleep
+                    if (!ring.empty() && pool.parking_.need_wake()) pool.wake_one();
+                    return w;
+                }
                 if (other.next.load(std::memory_order_relaxed) &&
                     other.stuck.load(std::memory_order_relaxed)) {
                     work* w = other.next.exchange(nullptr, std::memory_order_acq_rel);  // (1)
@@ -226,6 +240,9 @@ private:
         for (const auto& w : workers_) {
             w->thread = std::thread([this, &self = *w] { work_until_stopped(self); });
         }
+    }
+    bool has_visitors() const noexcept {
+        return visitors_.load(std::memory_order_acquire) != 0;  // (4)
     }
     worker* mine() const noexcept {
         const detail::thread_state& t = detail::this_thread();
@@ -336,7 +353,7 @@ private:
             const unsigned started = w->started.load(std::memory_order_relaxed);
             const bool moved = std::exchange(w->started_before, started) != started;
             if (moved) busy = true;
-            else if (w->next.load(std::memory_order_relaxed))
+            else if (w->next.load(std::memory_order_seq_cst))  // (5)
                 w->stuck.store(true, std::memory_order_relaxed);
             const std::lock_guard guard(w->calls_lock);
             inline_call** link = &w->calls;
@@ -361,10 +378,14 @@ private:
     // (1) hands a piece of work from who puts it in the slot to who takes it out.
     // (2), seq_cst: stop() sets it, then wakes all sleepers; a worker lists itself, then reads it.
     // (3), seq_cst: as work_ring (2) and (5), for the shared queue.
+    // (4) releases a visitor's last use of the pool to the destructor, which acquires it.
+    // (5), seq_cst: a worker fills its slot, then looks whether it is watched; the watcher goes,
+    //     then looks at the slots: pool_clock (3).
     // relaxed: hints that are looked at again; the counts of shared_count_ only decide whether to
-    // look.
+    // look; a visitor is counted before its work is to be seen, and queueing that releases it.
     detail::shared_queue<work> shared_;
     alignas(detail::cache_line) std::atomic<long> shared_count_ = 0;
+    std::atomic<long> visitors_ = 0;  // threads from outside that are in post()
     parking parking_;
     std::atomic<bool> stopping_ = false;
     bool joined_ = false;

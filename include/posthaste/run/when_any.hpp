@@ -81,12 +81,12 @@ private:
         any_of& of;
     };
 
-    std::tuple<Tasks...> tasks_;
     joint_of joint_{*this};
     std::atomic<std::size_t> winner_ = nobody;  // relaxed: joint_ orders it before it is used
     stop_source stop_;
     std::optional<context> under_;
     link outer_{*this};
+    std::tuple<Tasks...> tasks_;  // goes first: while they stand still they listen to stop_
 };
 
 }  // namespace detail

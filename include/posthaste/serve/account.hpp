@@ -1,6 +1,9 @@
 // What became of the messages.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/base/clock.hpp>
+
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -15,9 +18,10 @@ struct account {
     std::uint64_t failed = 0;    ///< it threw, returned a failure or was destroyed
     std::uint64_t expired = 0;   ///< the caller's deadline passed before it was started
     std::uint64_t dropped = 0;  ///< given up unstarted: a full queue, a caller that was cancelled
-    std::uint64_t left = 0;  ///< queued, waiting for room or being handled
+    std::uint64_t left = 0;  ///< queued or being handled; after a drain, given up
     std::uint64_t refused = 0;  ///< never accepted, and the sender knows; in no sum
     std::uint64_t late = 0;  ///< replies that came after the caller had gone; in no sum
+    duration late_by{};  ///< the latest of them, after its caller's deadline
 
     bool adds_up() const noexcept {
         return accepted == handled + failed + expired + dropped + left;
@@ -26,6 +30,7 @@ struct account {
     account& operator+=(const account& o) noexcept {
         accepted += o.accepted, handled += o.handled, failed += o.failed, expired += o.expired;
         dropped += o.dropped, left += o.left, refused += o.refused, late += o.late;
+        late_by = std::max(late_by, o.late_by);
         return *this;
     }
 };

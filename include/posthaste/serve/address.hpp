@@ -1,7 +1,6 @@
 // What a name on a bus leads to.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <posthaste/base/failure.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
 
@@ -21,14 +20,13 @@ struct address {
     struct route {
         endpoint_core* to = nullptr;
         const handler::entry* how = nullptr;
-        failure why_not() const {
-            if (!to) return failure(code::no_handler, effect::none, "nobody has that name");
-            return failure(code::no_handler, effect::none, "it does not take this message");
+        const char* why_not() const noexcept {
+            return to ? "it does not take this message" : "nobody has that name";
         }
     };
     route find(const detail::message_type& type) const noexcept {
         endpoint_core* const to = endpoint.load(std::memory_order_acquire);  // (1)
-        return {to, to ? to->who().find(type) : nullptr};
+        return {to, to ? to->find(type) : nullptr};
     }
     /// While the bus drains, only what already runs on it may still send.
     bool shut() const noexcept {

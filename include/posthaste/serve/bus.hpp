@@ -65,26 +65,26 @@ public:
     ///
     /// Errors     throws `failed` with code rejected: a bad name, a name that is taken, a bad
     ///            capacity.
-    template <message... Ms, typename Fn>
+    template <typename... Ms, typename Fn>
     void handle(std::string_view name, Fn fn) {
         handle<Ms...>(name, serial, std::move(fn));
     }
-    template <message... Ms, typename Mode, typename Fn>
+    template <typename... Ms, typename Mode, typename Fn>
     void handle(std::string_view name, const Mode& mode, Fn fn) {
         auto done = try_handle<Ms...>(name, mode, std::move(fn));
         if (!done) detail::raise(failed(std::move(done).error()));
     }
-    template <message... Ms, typename Mode, typename Fn>
+    template <typename... Ms, typename Mode, typename Fn>
     [[nodiscard]] result<void> try_handle(std::string_view name, const Mode& mode, Fn fn);
 
     /// A client of the endpoint of that name, which may also be made later.
     /// Errors     throws `failed` with code rejected: a bad name.
-    template <message... Ms>
+    template <typename... Ms>
     posthaste::client<Ms...> client(std::string_view name) const {
         return posthaste::client<Ms...>(address_of(name), call_settings{deadline()});
     }
     /// The same, calling by a policy.
-    template <message... Ms, policy Policy>
+    template <typename... Ms, policy Policy>
     posthaste::client<Ms...> client(std::string_view name, const Policy& policy) const {
         call_settings settings{deadline()};
         policy.apply(settings);
@@ -165,6 +165,8 @@ inline result<void> bus::add(
     address& at = core_->find_or_make(name);
     auto made = make(*core_, std::string(name));
     const std::lock_guard guard(core_->mutex);
+    if (core_->draining.load(std::memory_order_relaxed))  // else drain() sees the endpoint
+        return failure(code::closed).path(at.name);
     if (at.endpoint.load(std::memory_order_relaxed)) {
         return failure(code::rejected, effect::none, "that name has a handler already")
             .path(at.name);
@@ -174,7 +176,7 @@ inline result<void> bus::add(
     return {};
 }
 
-template <message... Ms, typename Mode, typename Fn>
+template <typename... Ms, typename Mode, typename Fn>
 result<void> bus::try_handle(std::string_view name, const Mode& mode, Fn fn) {
     static_assert(sizeof...(Ms) > 0,
                   "bus.handle: name the messages; write bus.handle<M>(name, fn)");

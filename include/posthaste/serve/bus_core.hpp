@@ -12,6 +12,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <map>
@@ -60,10 +61,12 @@ public:
         }
         for (endpoint_core* e : all) f(*e);
     }
+    // False: all is at rest. One look does not tell, as a message may pass from an endpoint not
+    // looked at yet to one that was: so two, and nothing was begun from before the first to after
+    // the second.
     bool busy() {
-        bool any = false;
-        for_each_endpoint([&](endpoint_core& e) { any = any || !e.idle(); });
-        return any;
+        const std::uint64_t before = begun();
+        return any_busy() || any_busy() || begun() != before;
     }
     bool rests_by(time_point end) {
         return home.drive_while([](void* c) { return static_cast<bus_core*>(c)->busy(); }, this,
@@ -88,14 +91,13 @@ public:
         if (drained) return *drained;
 
         draining.store(true, std::memory_order_relaxed);
-        const bool in_time = rests_by(saturating_add(home.now(), grace));
+        const time_point end = saturating_add(home.now(), grace);
+        rests_by(end);
         for_each_endpoint([](endpoint_core& e) { e.close(); });
-        if (!in_time || busy()) {
-            for_each_endpoint([](endpoint_core& e) {
-                e.discard();
-                e.for_each_lane(nullptr, [](void*, lane& l) { l.cancel(nullptr); });
-            });
-            rests_by(saturating_add(home.now(), std::chrono::milliseconds(100)));
+        const bool in_time = rests_by(end);  // what came in just before has the rest of the grace
+        if (!in_time) {
+            for_each_endpoint([](endpoint_core& e) { e.discard(); });
+            stops_by(saturating_add(home.now(), std::chrono::milliseconds(100)));
         }
         drained = accounts();
         drained->in_time = in_time;
@@ -108,9 +110,13 @@ public:
         static_cast<void>(drain(options.grace));
         if (own) own->stop();
         if (home.idle_here()) destroy_what_stands_still();
-        else rests_by(never);  // somebody else's threads may still run what does not heed the stop
-        const std::lock_guard guard(mutex);
-        for (auto& a : addresses) a.second->gone.store(true, std::memory_order_release);  // (1)
+        else stops_by(never);  // somebody else's threads may still run what does not heed the stop
+        {
+            const std::lock_guard guard(mutex);
+            for (auto& a : addresses) a.second->gone.store(true, std::memory_order_release);  // (1)
+        }
+        for_each_endpoint([](endpoint_core& e) { e.forget_handler(); });
+        dead.end();
     }
 
     const bus_options options;
@@ -126,13 +132,38 @@ public:
     std::optional<drain_account> drained;  // guarded by drain_mutex
 
 private:
+    bool any_busy() {
+        const std::lock_guard guard(mutex);
+        return std::any_of(endpoints.begin(), endpoints.end(),
+                           [](const auto& e) { return !e->idle(); });
+    }
+    std::uint64_t begun() {
+        const std::lock_guard guard(mutex);
+        std::uint64_t sum = 0;
+        for (const auto& e : endpoints) sum += e->begun();
+        return sum;
+    }
+    // Asks all handlers to stop until they have; again and again, as one may just be starting.
+    bool stops_by(time_point end) {
+        return home.drive_while(
+            [](void* c) {
+                bus_core& self = *static_cast<bus_core*>(c);
+                self.for_each_endpoint([](endpoint_core& e) {
+                    e.for_each_lane(nullptr, [](void*, lane& l) { l.cancel(nullptr); });
+                });
+                return self.busy();
+            },
+            this, end);
+    }
     void destroy_what_stands_still() noexcept {
-        home.drive_ready();
-        for_each_endpoint([this](endpoint_core& e) {
-            e.for_each_lane(&home, [](void* h, lane& l) {
-                while (l.abandon()) static_cast<executor*>(h)->drive_ready();
+        do {
+            home.drive_ready();
+            for_each_endpoint([this](endpoint_core& e) {
+                e.for_each_lane(&home, [](void* h, lane& l) {
+                    while (l.abandon()) static_cast<executor*>(h)->drive_ready();
+                });
             });
-        });
+        } while (busy());  // a sender on another thread is about to bring its message
     }
 
     // (1) releases the end of the bus to clients that find it gone: (2) of address.

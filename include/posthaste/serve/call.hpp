@@ -39,19 +39,18 @@ public:
     /// True: the caller is suspended, and may have gone on elsewhere already.
     POSTHASTE_NOINLINE bool begin(frame& f) noexcept {
         stage_ = stage::refused;
-        if (!envelope_) return refuse(failure(code::overloaded, effect::none, "out of memory"));
+        if (!envelope_) return refuse(code::overloaded, "no memory for the message");
         const address::route route = to_->find(*envelope_->type);
-        if (to_->shut()) return refuse(failure(code::closed));
-        if (!route.how) return refuse(route.why_not());
+        if (to_->shut()) return refuse(code::closed);
+        if (!route.how) return refuse(code::no_handler, route.why_not());
         const context& ctx = *f.under;
-        if (ctx.stop_requested()) return refuse(failure(code::cancelled));
+        if (ctx.stop_requested()) return refuse(code::cancelled);
 
         // What is left of the caller's own time, without looking at the clock if nobody has yet.
         const time_point bound = ctx.deadline_;
         const duration allowance = std::min(allowance_, ctx.allowance_);
         if (allowance <= duration::zero() || (bound != never && bound <= f.at->now())) {
-            return refuse(
-                failure(code::deadline_exceeded, effect::none, "it had passed before the call"));
+            return refuse(code::deadline_exceeded, "it had passed before the call");
         }
         caller_ = request_->caller = &f;
         endpoint_ = route.to;
@@ -60,27 +59,33 @@ public:
         if (here && !request_->only_room && detail::this_thread().depth < detail::max_depth) {
             if (lane* l = endpoint_->claim(*envelope_)) {
                 stage_ = stage::under_way;
-                return run_inline(*l, f, bound, allowance);
+                // A coroutine may outlive the start of its caller's wait, and ask for its deadline
+                // then: it must know it now. A plain function has the clock read if it asks.
+                if (!route.how->suspends) return run_inline(*l, f, bound, allowance);
+                return run_inline(*l, f, due(*f.at, bound, allowance), forever);
             }
         }
-        return queue(f, std::min(bound, saturating_add(f.at->now(), allowance)));
+        return queue(f, due(*f.at, bound, allowance));
     }
 
-    /// How it ended, at the caller's, once: nullptr if there is an answer in the envelope.
-    const failure* end() noexcept {
-        if (stage_ == stage::refused) return why_.get();
+    /// How it ended, at the caller's, once. False: there is no answer in the envelope; see why().
+    bool end() noexcept {
+        if (stage_ == stage::refused) return false;
         disarm();
         stage_ = stage::ended;
         const ending how = request_->cell.how();
-        if (how == ending::replied || how == ending::open) return nullptr;
+        if (how == ending::replied || how == ending::open) return true;
         const bool begun = request_->cell.was_begun();
         withdraw();
-        note(failure(how == ending::expired ? code::deadline_exceeded : code::cancelled,
-                     begun ? effect::unknown : effect::none,
-                     request_->only_room ? "waiting for room"
-                     : begun             ? "the handler was running"
-                                         : "it was still queued"));
-        return why_.get();
+        note(how == ending::expired ? code::deadline_exceeded : code::cancelled,
+             begun ? effect::unknown : effect::none,
+             request_->only_room ? "waiting for room"
+             : begun             ? "the handler was running"
+                                 : "it was still queued");
+        return false;
+    }
+    failure why() const noexcept {
+        return detail::failure_at(to_->name, why_code_, why_effect_, why_text_);
     }
     /// Afterwards the envelope is not the caller's any more.
     void leave() noexcept {
@@ -96,10 +101,14 @@ public:
 private:
     enum class stage : unsigned char { not_begun, refused, under_way, ended, left };
 
-    bool refuse(failure f) noexcept { return note(std::move(f)), false; }
-    void note(failure f) noexcept {
-        f.path(to_->name);
-        why_ = std::make_unique<failure>(std::move(f));
+    bool refuse(code c, const char* why = "") noexcept { return note(c, effect::none, why), false; }
+    void note(code c, effect e, const char* why) noexcept {
+        why_code_ = c;
+        why_effect_ = e;
+        why_text_ = why;
+    }
+    static time_point due(const home& at, time_point bound, duration allowance) noexcept {
+        return allowance == forever ? bound : std::min(bound, saturating_add(at.now(), allowance));
     }
 
     bool run_inline(lane& l, frame& f, time_point bound, duration allowance) noexcept {
@@ -112,23 +121,26 @@ private:
         call.expire = [](inline_call& c) noexcept {
             request& r = static_cast<watched&>(c).of;
             frame& caller = *r.caller;
+            r.deadline = c.deadline;  // says how late the reply will be
             const bool won = r.cell.settle(ending::expired).won;
             if (won) caller.wake();
             return won;
         };
         home& at = *f.at;
-        at.watch(call);
-        const bool ended = l.run_inline(*envelope_, bound, allowance);
-        if (!at.unwatch(call)) return true;  // the caller has gone on elsewhere
-        if (ended) return false;
-        return stand(f, std::min(call.deadline, saturating_add(at.now(), call.allowance)));
+        envelope& e = *envelope_;
+        request_->deadline = bound;
+        l.prepare(e, bound, allowance);
+        at.watch(call);  // from now on the caller may go on elsewhere: *this may be gone
+        const bool ended = l.run_inline(e);
+        if (!at.unwatch(call)) return true;  // it has
+        return !ended && stand(f, bound);  // only a coroutine has not ended: the bound is exact
     }
     bool queue(frame& f, time_point due) noexcept {
         request_->deadline = due;
         switch (endpoint_->put(*envelope_, true)) {
             case endpoint_core::admission::overloaded:
-                return refuse(failure(code::overloaded, effect::none, "the queue is full"));
-            case endpoint_core::admission::closed: return refuse(failure(code::closed));
+                return refuse(code::overloaded, "the queue is full");
+            case endpoint_core::admission::closed: return refuse(code::closed);
             case endpoint_core::admission::accepted:
                 stage_ = stage::under_way;
                 if (request_->only_room) return false;
@@ -139,6 +151,7 @@ private:
     }
     bool stand(frame& f, time_point due) noexcept {
         home& at = *f.at;
+        stood_ = true;
         f.park(request_->only_room ? "room at" : "a reply from", to_->name);
         if (stop_.arm(f.stop())) at.arm(timer_, due);
         else request_->cell.settle(ending::cancelled);
@@ -147,6 +160,7 @@ private:
         return false;
     }
     void disarm() noexcept {
+        if (!stood_) return;
         stop_.disarm();
         caller_->at->disarm(timer_);
     }
@@ -184,7 +198,10 @@ private:
     stage stage_ = stage::not_begun;
     endpoint_core* endpoint_ = nullptr;
     frame* caller_ = nullptr;
-    std::unique_ptr<failure> why_;
+    const char* why_text_ = "";  // once it was refused or cut short, as the next two
+    code why_code_ = code::closed;
+    effect why_effect_ = effect::none;
+    bool stood_ = false;  // stop and timer may be armed
     link stop_{*this};
     alarm timer_{*this};
 };
@@ -204,9 +221,9 @@ public:
         return site_.begin(h.promise());
     }
     result<reply_t<M>> await_resume() noexcept {
-        const failure* why = site_.end();
+        const bool answered = site_.end();
         result<reply_t<M>> r =
-            why ? result<reply_t<M>>(*why) : result<reply_t<M>>(*std::move(envelope_->answer));
+            answered ? *std::move(envelope_->answer) : result<reply_t<M>>(site_.why());
         site_.leave();
         return r;
     }
@@ -223,7 +240,7 @@ public:
     static constexpr bool keeps_home = true;
     send_operation(std::shared_ptr<const address> to, detail::called<M>* e,
                    duration allowance) noexcept
-        : site_(std::move(to), e, e, allowance) {
+        : site_(std::move(to), e, e, allowance), envelope_(e) {
         if (e) e->only_room = true;
     }
 
@@ -233,14 +250,18 @@ public:
         return site_.begin(h.promise());
     }
     result<void> await_resume() noexcept {
-        const failure* why = site_.end();
-        result<void> r = why ? result<void>(*why) : result<void>();
+        const bool accepted = site_.end();
+        result<void> r;
+        if (!accepted) r = site_.why();
+        else if (envelope_->answer && !*envelope_->answer)  // the queue was shut while it waited
+            r = std::move(*envelope_->answer).error();
         site_.leave();
         return r;
     }
 
 private:
     call_site site_;
+    detail::called<M>* envelope_;
 };
 
 }  // namespace posthaste

@@ -135,6 +135,7 @@ public:
     ///
     /// Errors     as send(); deadline_exceeded, cancelled: the message was not accepted.
     template <std::nullptr_t = nullptr, typename... Args>
+        requires(!unsafe<Args...>)
     [[nodiscard]] auto send_when_room(Args&&... args) const noexcept {
         return operation<send_operation, typename picked<Args...>::type>(
             std::forward<Args>(args)...);
@@ -144,6 +145,14 @@ public:
         static_assert(carries<M>,
                       "this client does not carry that message; name it in bus.client<M...>(name)");
         return operation<send_operation, M>(std::forward<Args>(args)...);
+    }
+    template <std::nullptr_t = nullptr, typename M>
+        requires unsafe<M>
+    [[nodiscard,
+      deprecated("this compiler destroys a temporary message twice inside co_await (GCC PR 99576); "
+                 "write send_when_room(members...), or pass a named message")]]
+    auto send_when_room(M&& m) const noexcept {
+        return operation<send_operation, M>(std::forward<M>(m));
     }
 
 private:
@@ -162,21 +171,19 @@ private:
     template <typename M, typename... Args>
     result<void> put(Args&&... args) const noexcept {
         const address::route route = to_->find(detail::type_of<M>);
-        if (to_->shut()) return refused(failure(code::closed));
-        if (!route.how) return refused(route.why_not());
+        if (to_->shut()) return refused(code::closed);
+        if (!route.how) return refused(code::no_handler, route.why_not());
         envelope* const e = build<detail::sent<M>>(std::forward<Args>(args)...);
-        if (!e)
-            return refused(failure(code::overloaded, effect::none, "no memory for the message"));
+        if (!e) return refused(code::overloaded, "no memory for the message");
         e->start = route.how->start;
         const auto admission = route.to->put(*e, false);
         if (admission == endpoint_core::admission::accepted) return {};
         e->destroy(*e);
-        if (admission == endpoint_core::admission::closed) return refused(failure(code::closed));
-        return refused(failure(code::overloaded, effect::none, "the queue is full"));
+        if (admission == endpoint_core::admission::closed) return refused(code::closed);
+        return refused(code::overloaded, "the queue is full");
     }
-    failure refused(failure f) const noexcept {
-        f.path(to_->name);
-        return f;
+    failure refused(code c, const char* why = "") const noexcept {
+        return detail::failure_at(to_->name, c, effect::none, why);
     }
 
     std::shared_ptr<const address> to_;

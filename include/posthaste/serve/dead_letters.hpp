@@ -6,8 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -38,31 +38,38 @@ public:
 private:
     friend class dead_letters;
     struct destroyer {
-        void operator()(envelope* e) const noexcept { e->destroy(*e); }
+        // The sender of one that waited for room may still look at it: then it goes with him.
+        void operator()(envelope* e) const noexcept {
+            if (!e->call || e->call->cell.handler_leaves()) e->destroy(*e);
+        }
     };
-    dead_letter(const envelope& e, std::string_view endpoint, failure reason, time_point since,
-                bool intact)
+    using content = std::unique_ptr<envelope, destroyer>;
+
+    dead_letter(content e, std::string_view endpoint, failure reason, time_point since, bool intact)
         : endpoint_(endpoint),
           reason_(std::move(reason)),
           since_(since),
-          type_(e.type),
-          attempts_(e.attempt),
+          type_(e->type),
+          envelope_(std::move(e)),
+          attempts_(envelope_->attempt),
           intact_(intact) {}
 
     std::string endpoint_;
     failure reason_;
     time_point since_;
     const detail::message_type* type_;
-    std::unique_ptr<envelope, destroyer> envelope_;
+    content envelope_;
     unsigned attempts_;
     bool intact_;
 };
 
-/// Keeps the latest dead letters of a bus, and tells somebody of each.
+/// Keeps the latest dead letters of a bus, until it is destroyed, and tells somebody of each.
 ///
 /// Threads    any; the hook runs on whatever thread gives the message up, perhaps on several at
 ///            once.
 class dead_letters {
+    using shared_letter = std::shared_ptr<const dead_letter>;
+
 public:
     using hook = std::function<void(const dead_letter&)>;
 
@@ -76,11 +83,15 @@ public:
         hook_ = std::move(shared);
     }
 
-    /// Looks at each letter that is kept, the oldest first.
+    /// Looks at each letter that is kept now, the oldest first.
     template <typename F>
     void for_each(F f) const {
-        const std::lock_guard guard(mutex_);
-        for (const dead_letter& l : kept_) f(l);
+        std::vector<shared_letter> all;
+        {
+            const std::lock_guard guard(mutex_);
+            all.assign(kept_.begin(), kept_.end());
+        }
+        for (const shared_letter& l : all) f(*l);
     }
     std::size_t size() const {
         const std::lock_guard guard(mutex_);
@@ -95,35 +106,45 @@ public:
         const std::lock_guard guard(mutex_);
         return hook_failures_;
     }
-    void clear() {
-        std::deque<dead_letter> gone;
+    void clear() noexcept {
+        std::list<shared_letter> gone;  // destroyed after the lock is given back
         const std::lock_guard guard(mutex_);
         gone.swap(kept_);
     }
 
-    /// Takes the envelope over, if `owned`. For endpoints. Without memory it is only counted.
-    void put(envelope& e, bool owned, std::string_view endpoint, const failure& reason,
-             time_point now, bool intact) noexcept {
-        std::unique_ptr<envelope, dead_letter::destroyer> content(owned ? &e : nullptr);
+    // --- for endpoints ---
+
+    /// Takes the envelope over. Without memory it is only counted.
+    void put(envelope& e, std::string_view endpoint, failure reason, time_point now,
+             bool intact) noexcept {
+        dead_letter::content content(&e);
+        std::list<shared_letter> letter, gone;  // destroyed after the lock is given back
         detail::guarded(
             [&] {
-                dead_letter letter(e, endpoint, reason, now, intact);
-                letter.envelope_ = std::move(content);
-                tell(letter);
-                const std::lock_guard guard(mutex_);
-                ++total_;
-                if (capacity_ == 0) return;
-                if (kept_.size() == capacity_) kept_.pop_front();
-                kept_.push_back(std::move(letter));
+                shared_letter made(
+                    new dead_letter(std::move(content), endpoint, std::move(reason), now, intact));
+                letter.push_back(std::move(made));
             },
-            [&](const std::exception_ptr&) {
-                const std::lock_guard guard(mutex_);
-                ++total_;
-            });
+            [](const std::exception_ptr&) {});
+        if (!letter.empty()) tell(*letter.front());
+        const std::lock_guard guard(mutex_);
+        ++total_;
+        kept_.splice(kept_.end(), letter);
+        if (kept_.size() > capacity_) gone.splice(gone.end(), kept_, kept_.begin());
+    }
+
+    /// The bus is gone: what is here may hold clients of it, and so the bus itself.
+    void end() noexcept {
+        std::shared_ptr<const hook> gone;
+        {
+            const std::lock_guard guard(mutex_);
+            gone.swap(hook_);
+        }
+        clear();
     }
 
 private:
-    void tell(const dead_letter& letter) {
+    void tell(const dead_letter& letter) noexcept {
         std::shared_ptr<const hook> h;
         {
             const std::lock_guard guard(mutex_);
@@ -138,7 +159,7 @@ private:
     }
 
     mutable std::mutex mutex_;  // guards all below
-    std::deque<dead_letter> kept_;
+    std::list<shared_letter> kept_;
     std::shared_ptr<const hook> hook_;
     std::size_t capacity_;
     std::uint64_t total_ = 0;

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -40,6 +41,7 @@ public:
         : name_(std::move(name)),
           home_(at),
           dead_(dead),
+          table_(h->entries()),
           handler_(std::move(h)),
           capacity_(capacity),
           full_(full) {}
@@ -48,7 +50,13 @@ public:
 
     const std::string& name() const noexcept { return name_; }
     executor& home() const noexcept { return home_; }
-    const handler& who() const noexcept { return *handler_; }
+    /// How a message of this type is handled here; nullptr: not at all.
+    const handler::entry* find(const detail::message_type& type) const noexcept {
+        for (const handler::entry& e : table_) {
+            if (e.type == &type) return &e;
+        }
+        return nullptr;
+    }
 
     /// Takes the envelope over if it is accepted. `may_wait`: it is one of a caller, who can wait.
     admission put(envelope& e, bool may_wait) noexcept {
@@ -60,7 +68,7 @@ public:
                     accepted_.fetch_add(1, std::memory_order_relaxed);
                     taken_.fetch_add(1, std::memory_order_relaxed);
                     count(dropped_);
-                    give_up(e, failure(code::overloaded, effect::none, "the queue is full"), true);
+                    give_up(e, code::overloaded, "the queue is full");
                     return admission::accepted;
                 case when_full::drop_oldest:
                     accepted_.fetch_add(1, std::memory_order_seq_cst);  // (1)
@@ -69,8 +77,11 @@ public:
                     break;
                 case when_full::wait:
                     if (!may_wait) return refuse(admission::overloaded);
-                    if (room_.stand(e, [this] { return reserve(); })) return admission::waiting;
-                    if (closed()) return refuse(admission::closed);
+                    switch (room_.stand(e, [this] { return reserve(); })) {
+                        case waiting_room::place::standing: return admission::waiting;
+                        case waiting_room::place::nowhere: return refuse(admission::closed);
+                        case waiting_room::place::reserved: break;
+                    }
                     break;
             }
         }
@@ -83,26 +94,35 @@ public:
     virtual lane* claim(envelope& e) noexcept = 0;
 
     /// A caller takes back its envelope from the waiting room; false: it is on its way.
-    bool take_back(envelope& e) noexcept { return room_.leave(e); }
+    bool take_back(envelope& e) noexcept {
+        if (!room_.leave(e)) return false;
+        count(refused_);
+        return true;
+    }
 
     /// Accepts no more; what is there is handled.
     void close() noexcept {
-        closed_.store(true, std::memory_order_release);  // (2)
         shut();
         room_.shut([this](envelope& e) {
             count(refused_);
-            settle(e, failure(code::closed));
+            settle(e, detail::failure_at(name_, code::closed));
         });
     }
-    bool closed() const noexcept { return closed_.load(std::memory_order_acquire); }  // (2)
 
-    /// From now on what is taken from the queue is not handled, but given up.
+    /// From now on what is taken from the queue is not handled, but given up. A handler may just be
+    /// starting.
     void discard() noexcept { discarding_.store(true, std::memory_order_relaxed); }
     bool discarding() const noexcept { return discarding_.load(std::memory_order_relaxed); }
 
     /// Calls `f(lane&)` for each lane that may be at work.
     virtual void for_each_lane(void* with, void (*f)(void*, lane&)) = 0;
     virtual bool idle() const noexcept = 0;
+    /// Never less, and more with each message that leaves the queue or is handled without it.
+    std::uint64_t begun() const noexcept {
+        return taken_.load(std::memory_order_relaxed) + inline_.load(std::memory_order_relaxed);
+    }
+    /// The bus is gone, all is at rest: destroys the user's callable, which may hold clients.
+    void forget_handler() noexcept { handler_.reset(); }
 
     account counts() {
         account a;
@@ -112,6 +132,7 @@ public:
         a.dropped = dropped_.load(std::memory_order_relaxed);
         a.refused = refused_.load(std::memory_order_relaxed);
         a.late = late_.load(std::memory_order_relaxed);
+        a.late_by = duration(late_by_.load(std::memory_order_relaxed));
         const std::uint64_t taken = taken_.load(std::memory_order_relaxed);
         const std::uint64_t here = inline_.load(std::memory_order_relaxed);
         const std::uint64_t queued = accepted_.load(std::memory_order_relaxed);
@@ -150,46 +171,63 @@ protected:
     void drop(envelope& e, const char* why) noexcept {
         taken();
         count(dropped_);
-        give_up(e, failure(code::overloaded, effect::none, why), true);
+        give_up(e, code::overloaded, why);
     }
-    /// Ends a message that will not be handled (any more): its caller is told, or it is a dead
-    /// letter.
-    void give_up(envelope& e, failure why, bool intact) noexcept {
-        why.through(name_);
-        if (e.call && !e.call->only_room) return settle(e, std::move(why));
-        const bool ours =
-            !e.call || e.call->cell.handler_leaves();  // else its sender still looks at it
-        dead_.put(e, ours, name_, why, home_.now(), intact);
+    /// Ends a message that will not be handled: its caller is told, or it is a dead letter.
+    void give_up(envelope& e, code c, const char* why = "") noexcept {
+        failure f = detail::failure_at(name_, c, effect::none, why);
+        if (asked(e)) settle(e, std::move(f));
+        else bury(e, std::move(f), true);
     }
-    /// Hands the caller its answer, or the failure, and leaves the envelope.
+    void bury(envelope& e, failure why, bool intact) noexcept {
+        dead_.put(e, name_, std::move(why), home_.now(), intact);
+    }
+    /// Somebody waits for what comes of it.
+    static bool asked(const envelope& e) noexcept { return e.call && !e.call->only_room; }
     void settle(envelope& e, failure why) noexcept {
         e.call->fail(std::move(why));
-        answer(e);
+        static_cast<void>(answer(e));
     }
-    void answer(envelope& e) noexcept {
+    /// Hands the caller what is in the envelope, and leaves it. False: the caller had gone.
+    bool answer(envelope& e) noexcept {
         bool last = false;
         frame* const caller = e.call->caller;
         const auto verdict = e.call->cell.settle_and_leave(ending::replied, last);
-        if (!verdict.won) count(late_);
         if (verdict.won && verdict.waiting) {
             if (caller->at == static_cast<posthaste::home*>(&home_) && home_.here())
                 home_.transfer(*caller);
             else caller->wake();
         }
         if (last) e.destroy(e);
+        return verdict.won;
+    }
+    void reply(envelope& e) noexcept {
+        const request& r = *e.call;
+        const bool expired = r.cell.how() == ending::expired;
+        const duration by = expired && r.deadline != never ? home_.now() - r.deadline : duration();
+        if (!answer(e)) count_late(by);
+    }
+    void count_late(duration by) noexcept {
+        count(late_);
+        auto most = late_by_.load(std::memory_order_relaxed);
+        while (most < by.count() &&
+               !late_by_.compare_exchange_weak(most, by.count(), std::memory_order_relaxed)) {}
     }
 
 private:
     admission refuse(admission a) noexcept { return count(refused_), a; }
 
-    /// Counts one more as accepted, if there is room.
+    // Counts one more as accepted, if there is room. Not by adding and taking back: somebody else
+    // would find the queue full meanwhile, and wait for room that is there.
     bool reserve() noexcept {
-        const std::uint64_t before = accepted_.fetch_add(1, std::memory_order_seq_cst);  // (1)
-        if (static_cast<std::int64_t>(before - taken_.load(std::memory_order_seq_cst)) <  // (1)
-            static_cast<std::int64_t>(capacity_))
-            return true;
-        accepted_.fetch_sub(1, std::memory_order_relaxed);
-        return false;
+        std::uint64_t seen = accepted_.load(std::memory_order_relaxed);
+        do {
+            const std::uint64_t taken = taken_.load(std::memory_order_seq_cst);  // (1)
+            if (static_cast<std::int64_t>(seen - taken) >= static_cast<std::int64_t>(capacity_))
+                return false;
+        } while (!accepted_.compare_exchange_weak(seen, seen + 1, std::memory_order_seq_cst,  // (1)
+                                                  std::memory_order_relaxed));
+        return true;
     }
     // From the waiting room into the queue. A caller that has gone meanwhile is left out.
     void admit(envelope& e) noexcept {
@@ -202,7 +240,7 @@ private:
             if (!enqueue(e)) {  // it was shut just now; the sender has its word: a dead letter
                 taken_.fetch_add(1, std::memory_order_relaxed);
                 count(dropped_);
-                give_up(e, failure(code::closed), true);
+                give_up(e, code::closed);
             }
             if (verdict.waiting) sender->wake();
             return;
@@ -211,25 +249,26 @@ private:
         if (enqueue(e)) return;
         accepted_.fetch_sub(1, std::memory_order_relaxed);
         count(refused_);
-        settle(e, failure(code::closed));
+        settle(e, detail::failure_at(name_, code::closed));
     }
     void leave_out(envelope& e) noexcept {
         accepted_.fetch_sub(1, std::memory_order_relaxed);
+        count(refused_);
         if (e.call->cell.handler_leaves()) e.destroy(e);
     }
 
     const std::string name_;
     executor& home_;
     dead_letters& dead_;
-    const std::unique_ptr<handler> handler_;
+    const std::span<const handler::entry> table_;
+    std::unique_ptr<handler> handler_;  // the lanes', until the bus is gone
     const std::size_t capacity_;
     const when_full full_;
     waiting_room room_;
 
     // (1), seq_cst: see waiting_room (1).
-    // (2) releases that intake was closed to who finds it so.
-    // relaxed: the counters; each is exact, their sum at rest.
-    std::atomic<bool> closed_ = false;
+    // relaxed: the counters; each is exact, their sum at rest. discarding_: whoever misses it is
+    // asked to stop.
     std::atomic<bool> discarding_ = false;
     alignas(detail::cache_line) std::atomic<std::uint64_t> accepted_ = 0;  // through the queue
     std::atomic<std::uint64_t> refused_ = 0;
@@ -237,6 +276,7 @@ private:
     std::atomic<std::uint64_t> inline_ = 0;  // accepted without the queue
     std::atomic<std::uint64_t> handled_ = 0, failed_ = 0, expired_ = 0, dropped_ = 0,
                                discarded_ = 0, late_ = 0;
+    std::atomic<duration::rep> late_by_ = 0;
 };
 
 inline lane::lane(endpoint_core& endpoint) noexcept
@@ -257,35 +297,41 @@ inline void lane::read_on() noexcept {
 }
 
 inline bool lane::handle(envelope& e) noexcept {
-    const bool asked = e.call && !e.call->only_room;
     if (of.discarding()) {
         count(of.discarded_);
-        of.give_up(e, failure(code::closed), true);
+        of.give_up(e, code::closed);
         return true;
     }
-    if (asked) {
-        request& r = *e.call;
-        r.where = this;
-        if (r.deadline != never && r.deadline <= of.home().now()) {
-            frame& caller = *r.caller;
-            const auto verdict = r.cell.settle(ending::expired);
-            if (verdict.won && verdict.waiting) caller.wake();
-        }
-        if (!r.cell.begin()) {
-            count(r.cell.how() == ending::expired ? of.expired_ : of.dropped_);
-            if (r.cell.handler_leaves()) e.destroy(e);
-            return true;
-        }
-    }
+    const bool asked = of.asked(e);
     take_up(e, asked ? e.call->deadline : never, forever);
+    if (asked && !begin(e)) return true;
     return e.start(*of.handler_, *this);
 }
 
-inline bool lane::run_inline(envelope& e, time_point bound, duration allowance) noexcept {
+// False: it is over, and was not started.
+inline bool lane::begin(envelope& e) noexcept {
+    request& r = *e.call;
+    r.where = this;
+    if (r.deadline != never && r.deadline <= of.home().now()) {
+        frame& caller = *r.caller;
+        const auto verdict = r.cell.settle(ending::expired);
+        if (verdict.won && verdict.waiting) caller.wake();
+    }
+    if (r.cell.begin()) return true;
+    put_down(e);
+    count(r.cell.how() == ending::expired ? of.expired_ : of.dropped_);
+    if (r.cell.handler_leaves()) e.destroy(e);
+    return false;
+}
+
+inline void lane::prepare(envelope& e, time_point bound, duration allowance) noexcept {
     count(of.inline_);
     e.call->where = this;
     e.call->cell.begin_alone();
     take_up(e, bound, allowance);
+}
+
+inline bool lane::run_inline(envelope& e) noexcept {
     if (!e.start(*of.handler_, *this)) return false;
     if (!of.release(*this)) of.home().post(*this);
     return true;
@@ -330,8 +376,7 @@ inline bool lane::abandon() noexcept {
     return true;
 }
 
-inline void lane::close_case(const failure* failed, bool intact) noexcept {
-    envelope& e = *envelope_;
+inline void lane::put_down(const envelope& e) noexcept {
     const auto mine = reinterpret_cast<std::uintptr_t>(&e);
     auto seen = mine;
     while (!current_.compare_exchange_weak(seen, 0, std::memory_order_acq_rel,  // (2)
@@ -339,14 +384,19 @@ inline void lane::close_case(const failure* failed, bool intact) noexcept {
         if (seen != mine) std::this_thread::yield();  // somebody is asking it to stop just now
         seen = mine;
     }
+}
+
+inline void lane::close_case(failure* failed, bool intact) noexcept {
+    envelope& e = *envelope_;
+    put_down(e);
     running_ = nullptr;
     count(failed ? of.failed_ : of.handled_);
-    if (e.call && !e.call->only_room) {
-        if (!failed) return of.answer(e);
-        failure why = *failed;
-        of.settle(e, std::move(why.through(of.name())));
+    if (failed) detail::add_to_path(*failed, of.name());
+    if (of.asked(e)) {
+        if (failed) e.call->fail(std::move(*failed));
+        of.reply(e);
     } else if (failed) {
-        of.give_up(e, *failed, intact);
+        of.bury(e, std::move(*failed), intact);
     } else if (!e.call || e.call->cell.handler_leaves()) {
         e.destroy(e);
     }

@@ -11,6 +11,8 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 namespace posthaste {
@@ -23,12 +25,12 @@ struct request;
 struct envelope : letter {
     const detail::message_type* type;
     void (*destroy)(envelope&) noexcept;
-    void* message = nullptr;       ///< the M
-    request* call = nullptr;       ///< the same envelope, if somebody waits for its end
-    bool (*start)(handler&,
-                  lane&) noexcept = nullptr;  ///< runs the handler on it; true: it has ended
+    void* message = nullptr;  ///< the M
+    request* call = nullptr;  ///< the same envelope, if somebody waits for its end
+    /// Runs the handler on it; true: it has ended.
+    bool (*start)(handler&, lane&) noexcept = nullptr;
     unsigned attempt = 1;
-    bool waits_for_room = false;   ///< stands in a waiting_room, under its lock
+    bool waits_for_room = false;  ///< stands in a waiting_room, under its lock
 
     envelope(const detail::message_type& t, void (*d)(envelope&) noexcept) noexcept
         : type(&t), destroy(d) {}
@@ -44,9 +46,9 @@ struct envelope : letter {
 struct request {
     reply_cell cell;
     frame* caller = nullptr;
-    lane* where = nullptr;          ///< who handles it, once it was begun
-    time_point deadline = never;    ///< of the caller, for those who find it in a queue
-    bool only_room = false;         ///< a send that waits for room: it ends when it is accepted
+    lane* where = nullptr;        ///< who handles it, once it was begun
+    time_point deadline = never;  ///< of the caller, for those who find it in a queue, or late
+    bool only_room = false;       ///< a send that waits for room: it ends when it is accepted
 
     /// Stores how it ended, for the caller. Only by the handler's side, before it settles.
     virtual void fail(failure f) noexcept = 0;
@@ -57,6 +59,25 @@ protected:
 };
 
 namespace detail {
+
+/// A failure with its texts, as far as there is memory for them.
+inline failure failure_at(std::string_view where, code c, effect e = effect::none,
+                          std::string_view detail = {}) noexcept {
+    failure f(c, e);
+    guarded(
+        [&] {
+            failure whole(c, e, std::string(detail));
+            whole.path(std::string(where));
+            f = std::move(whole);
+        },
+        [](const std::exception_ptr&) {});
+    return f;
+}
+/// Puts `where` before its path, if there is memory for that.
+inline failure& add_to_path(failure& f, std::string_view where) noexcept {
+    guarded([&] { f.through(where); }, [](const std::exception_ptr&) {});
+    return f;
+}
 
 template <typename Envelope, typename... Args>
 Envelope* make_envelope(Args&&... args) {
@@ -90,8 +111,9 @@ struct sent final : envelope {
     explicit sent(Args&&... args)
         : envelope(type_of<M>,
                    [](envelope& e) noexcept {
-                       std::destroy_at(static_cast<sent*>(&e));
-                       deallocate(static_cast<sent*>(&e));
+                       sent* const self = static_cast<sent*>(&e);
+                       std::destroy_at(self);
+                       deallocate(self);
                    }),
           box(std::in_place, std::forward<Args>(args)...) {
         message = &box.value;
@@ -108,8 +130,9 @@ struct called final : envelope, request {
     explicit called(Args&&... args)
         : envelope(type_of<M>,
                    [](envelope& e) noexcept {
-                       std::destroy_at(static_cast<called*>(&e));
-                       deallocate(static_cast<called*>(&e));
+                       called* const self = static_cast<called*>(&e);
+                       std::destroy_at(self);
+                       deallocate(self);
                    }),
           box(std::in_place, std::forward<Args>(args)...) {
         message = &box.value;

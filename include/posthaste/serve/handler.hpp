@@ -27,18 +27,15 @@ public:
     struct entry {
         const detail::message_type* type;
         bool (*start)(handler&, lane&) noexcept;
+        bool suspends;  ///< it is a coroutine
     };
 
     explicit handler(std::span<const entry> entries) noexcept : entries_(entries) {}
     handler(const handler&) = delete;
     virtual ~handler() = default;
 
-    const entry* find(const detail::message_type& type) const noexcept {
-        for (const entry& e : entries_) {
-            if (e.type == &type) return &e;
-        }
-        return nullptr;
-    }
+    /// They outlive the handler.
+    std::span<const entry> entries() const noexcept { return entries_; }
 
 private:
     std::span<const entry> entries_;
@@ -68,31 +65,25 @@ struct unwrapped<result<T>> {
     using type = T;
 };
 
-/// Does it take the message by reference, so that it is intact afterwards?
-template <typename F>
-struct first_parameter {
-    using type = void;
-};
-template <typename R, typename C, typename A, typename... As>
-struct first_parameter<R (C::*)(A, As...)> {
-    using type = A;
-};
-template <typename R, typename C, typename A, typename... As>
-struct first_parameter<R (C::*)(A, As...) const> {
-    using type = A;
-};
-template <typename H, typename M>
+/// Does it take the message by reference, so that it is intact afterwards? R: what it returns.
+template <typename H, typename M, typename R>
 constexpr bool leaves_intact() noexcept {
-    if constexpr (requires { &H::operator(); })
-        return std::is_same_v<typename first_parameter<decltype(&H::operator())>::type, const M&>;
-    else return false;
+    if constexpr (std::is_class_v<H>) {
+        return requires { static_cast<R (H::*)(const M&)>(&H::operator()); } ||
+               requires { static_cast<R (H::*)(const M&) const>(&H::operator()); } ||
+               requires { static_cast<R (H::*)(const M&, context&)>(&H::operator()); } ||
+               requires { static_cast<R (H::*)(const M&, context&) const>(&H::operator()); };
+    } else {
+        return std::is_convertible_v<H, R (*)(const M&)> ||
+               std::is_convertible_v<H, R (*)(const M&, context&)>;
+    }
 }
 
 inline failure thrown_failure(const std::exception_ptr& thrown) noexcept {
     failure f(code::handler_failed, effect::complete);
     guarded(
         [&] { f = failure(code::handler_failed, effect::complete, describe<std::string>(thrown)); },
-        [](const std::exception_ptr&) {});
+        [](const std::exception_ptr&) {});  // no memory for its text
     f.exception(thrown);
     return f;
 }
@@ -123,11 +114,14 @@ consteval bool checked_handler() {
 /// Runs one handler on one message type.
 template <typename H, typename M>
 class handling {
-    using given = std::remove_cvref_t<decltype(invoke_handler(
-        std::declval<H&>(), std::declval<M&>(), std::declval<context&>()))>;
+    using returned =
+        decltype(invoke_handler(std::declval<H&>(), std::declval<M&>(), std::declval<context&>()));
+    using given = std::remove_cvref_t<returned>;
     using reply = reply_t<M>;
 
 public:
+    static constexpr bool suspends = a_task<given>;
+
     static bool start(H& h, lane& l) noexcept {
         M& m = l.handled().as<M>();
         if constexpr (a_task<given>) {
@@ -166,25 +160,24 @@ private:
                 h.destroy();
                 return close(l, thrown_failure(thrown));
             }
-            guarded(
-                [&] {
-                    if constexpr (std::is_void_v<typename given::value_type>) {
-                        h.destroy();
-                        close(l, result<reply>());
-                    } else {
-                        result<reply> r(p.take());
-                        h.destroy();
-                        close(l, std::move(r));
-                    }
-                },
-                [&](const std::exception_ptr& e) { close(l, thrown_failure(e)); });
+            if constexpr (std::is_void_v<typename given::value_type>) {
+                h.destroy();
+                close(l, result<reply>());
+            } else {
+                result<reply> r = guarded([&] { return result<reply>(p.take()); },
+                                          [](const std::exception_ptr& e) {  // of a conversion
+                                              return result<reply>(thrown_failure(e));
+                                          });
+                h.destroy();
+                close(l, std::move(r));
+            }
         }
     }
     static void close(lane& l, result<reply> r) noexcept {
         envelope& e = l.handled();
-        constexpr bool intact = leaves_intact<H, M>();
+        constexpr bool intact = leaves_intact<H, M, returned>();
         if (!r) {
-            const failure why = std::move(r).error();
+            failure why = std::move(r).error();
             l.close_case(&why, intact);
             return;
         }
@@ -204,9 +197,11 @@ public:
 private:
     H h_;
     static constexpr std::array<handler::entry, sizeof...(Ms)> entries{
-        {{&type_of<Ms>, [](handler& self, lane& l) noexcept {
+        {{&type_of<Ms>,
+          [](handler& self, lane& l) noexcept {
               return handling<H, Ms>::start(static_cast<handler_of&>(self).h_, l);
-          }}...}};
+          },
+          handling<H, Ms>::suspends}...}};
 };
 
 }  // namespace detail

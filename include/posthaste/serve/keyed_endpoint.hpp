@@ -23,7 +23,7 @@ namespace posthaste {
 
 /// The endpoint behind `keyed(key_of)`: a mailbox whose reader, the sorter, puts each message into
 /// the mailbox of its key. Each key that has messages has a lane; one that has run dry is given to
-/// the next new key. So there are no more lanes than there ever were keys at work at a time.
+/// a new key that comes. So there are few more lanes than there ever were keys at work at a time.
 template <typename KeyOf, typename Key, typename... Ms>
 class keyed_endpoint final : public endpoint_core {
 public:
@@ -40,8 +40,7 @@ public:
         return claimed ? l : nullptr;
     }
     void for_each_lane(void* with, void (*f)(void*, lane&)) override {
-        const std::lock_guard guard(lanes_lock_);
-        for (key_lane& l : lanes_) f(with, l);
+        for (std::size_t i = 0; lane* const l = lane_number(i); ++i) f(with, *l);  // not locked
     }
     bool idle() const noexcept override {
         if (!box_.idle()) return false;
@@ -55,8 +54,8 @@ private:
         using lane::lane;
         std::optional<Key> key;  // none: it is spare
         mailbox box;
-        key_lane* next = nullptr;  // dry, or spare
-        std::atomic<bool> listed = false;  // among the dry ones
+        key_lane* next = nullptr;  // listed, or spare
+        bool listed = false;  // in dry_ or watched_; guarded by the claim of its box
     };
     using key_map =
         std::unordered_map<Key, key_lane*, std::hash<Key>, std::equal_to<Key>,
@@ -76,7 +75,6 @@ private:
     }
     void sort() noexcept {
         for (int budget = 256;;) {
-            collect_dry_lanes();
             letter* const l = box_.take();
             if (!l) {
                 if (box_.release()) return;
@@ -93,52 +91,71 @@ private:
     }
     // Only the sorter finds, makes and gives back lanes. nullptr: no memory, or the key threw.
     key_lane* lane_for(envelope& e) noexcept {
-        return detail::guarded(
-            [&]() -> key_lane* {
-                Key key = key_in(e);
-                const auto place = keys_.try_emplace(key, nullptr).first;
-                if (place->second) return place->second;
-                return detail::guarded([&] { return place->second = spare_lane(std::move(key)); },
-                                       [&](const std::exception_ptr& thrown) -> key_lane* {
-                                           keys_.erase(place);
-                                           detail::rethrow(thrown);
-                                       });
-            },
-            [](const std::exception_ptr&) -> key_lane* { return nullptr; });
-    }
-    key_lane* spare_lane(Key key) {
-        if (!spare_) {
-            const std::lock_guard guard(lanes_lock_);
-            lanes_.emplace_back(*this);
-            spare_ = &lanes_.back();
-        }
-        spare_->key.emplace(std::move(key));
-        return std::exchange(spare_, spare_->next);
-    }
-    void collect_dry_lanes() noexcept {
-        key_lane* l = dry_.exchange(nullptr, std::memory_order_acquire);  // (1)
-        while (l) {
-            key_lane& one = *std::exchange(l, l->next);
-            one.listed.store(false, std::memory_order_relaxed);
-            if (!one.box.claim()) continue;  // at work again
-            keys_.erase(*one.key);
-            one.key.reset();
-            one.next = std::exchange(spare_, &one);
-            static_cast<void>(one.box.release());  // nobody puts into a spare one
-        }
-    }
-    Key key_in(const envelope& e) const {
         struct row {
             const detail::message_type* type;
-            Key (*key)(const KeyOf&, void*);
+            key_lane& (*lane_of)(keyed_endpoint&, void*);
         };
         static constexpr std::array<row, sizeof...(Ms)> rows{
-            {{&detail::type_of<Ms>, [](const KeyOf& key_of, void* m) -> Key {
-                  return std::invoke(key_of, std::as_const(*static_cast<Ms*>(m)));
+            {{&detail::type_of<Ms>, [](keyed_endpoint& self, void* m) -> key_lane& {
+                  const Ms& message = *static_cast<Ms*>(m);
+                  return self.lane_of(std::invoke(self.key_of_, message));
               }}...}};
         std::size_t i = 0;
         while (rows[i].type != e.type) ++i;  // only the Ms come here
-        return rows[i].key(key_of_, e.message);
+        return detail::guarded([&] { return &rows[i].lane_of(*this, e.message); },
+                               [](const std::exception_ptr&) -> key_lane* { return nullptr; });
+    }
+    // A key that is known is not copied.
+    key_lane& lane_of(const Key& key) {
+        const auto known = keys_.find(key);
+        if (known != keys_.end()) return *known->second;
+        key_lane& l = spare_lane();  // and so it stays, until all has gone well
+        l.key.emplace(key);
+        detail::guarded([&] { keys_.emplace(key, &l); },
+                        [&](const std::exception_ptr& thrown) {
+                            l.key.reset();
+                            detail::rethrow(thrown);
+                        });
+        spare_ = l.next;
+        return l;
+    }
+    key_lane& spare_lane() {
+        if (!spare_) collect_dry_lanes();
+        if (!spare_) {
+            const std::lock_guard guard(lanes_lock_);
+            spare_ = &lanes_.emplace_back(*this);
+        }
+        return *spare_;
+    }
+    // Looks at some of the lanes that have run dry since they were spare. Those that are at work
+    // again are looked at another time: they do not list themselves once more.
+    void collect_dry_lanes() noexcept {
+        key_lane* l = dry_.exchange(nullptr, std::memory_order_acquire);  // (1)
+        while (l) watch(*std::exchange(l, l->next));
+        for (int tries = 16; watched_ && tries != 0; --tries) {
+            key_lane& one = *std::exchange(watched_, watched_->next);
+            if (!one.box.claim()) {
+                watch(one);
+                continue;
+            }
+            one.listed = !forget_key(one);
+            static_cast<void>(one.box.release());  // only the sorter puts something in
+            if (one.listed) watch(one);
+            else one.next = std::exchange(spare_, &one);
+        }
+    }
+    void watch(key_lane& l) noexcept {
+        l.next = nullptr;
+        (watched_ ? last_watched_->next : watched_) = &l;
+        last_watched_ = &l;
+    }
+    bool forget_key(key_lane& l) noexcept {
+        return detail::guarded([&] { return keys_.erase(*l.key), l.key.reset(), true; },
+                               [](const std::exception_ptr&) { return false; });  // its hash threw
+    }
+    lane* lane_number(std::size_t i) {
+        const std::lock_guard guard(lanes_lock_);
+        return i < lanes_.size() ? &lanes_[i] : nullptr;
     }
 
     envelope* take(lane& l) noexcept override {
@@ -148,8 +165,7 @@ private:
     }
     bool release(lane& l) noexcept override {
         key_lane& one = static_cast<key_lane&>(l);
-        if (!one.listed.exchange(true,
-                                 std::memory_order_relaxed)) {  // while the claim still is ours
+        if (!std::exchange(one.listed, true)) {  // while the claim still is ours
             one.next = dry_.load(std::memory_order_relaxed);
             while (!dry_.compare_exchange_weak(one.next, &one, std::memory_order_release,  // (1)
                                                std::memory_order_relaxed)) {}
@@ -160,11 +176,12 @@ private:
     void shut() noexcept override { box_.shut(); }
 
     // (1) hands a lane from who found it dry to the sorter.
-    // relaxed: `listed` is ordered by the lane's claim and by dry_.
     const KeyOf key_of_;
     mailbox box_;
-    key_map keys_;  // the sorter's, as spare_
+    key_map keys_;  // the sorter's, as spare_ and watched_
     key_lane* spare_ = nullptr;
+    key_lane* watched_ = nullptr;  // those that ran dry once, and perhaps are at work again
+    key_lane* last_watched_ = nullptr;  // of no meaning without watched_
     mutable std::mutex lanes_lock_;
     std::deque<key_lane> lanes_;  // guarded by lanes_lock_; the sorter adds, nobody takes away
     std::atomic<key_lane*> dry_ = nullptr;

@@ -26,9 +26,11 @@ public:
     explicit lane(endpoint_core& of) noexcept;
     lane(const lane&) = delete;
 
-    /// Runs the handler on `e`, here and now, for a caller that has claimed this lane. True: it has
-    /// ended, and the lane was given back or sent to read on.
-    bool run_inline(envelope& e, time_point bound, duration allowance) noexcept;
+    /// Takes `e` up for a caller that has claimed this lane: from now on it can be cancelled.
+    void prepare(envelope& e, time_point bound, duration allowance) noexcept;
+    /// Then runs the handler on it, here and now. True: it has ended, and the lane was given back
+    /// or sent to read on.
+    bool run_inline(envelope& e) noexcept;
 
     /// Asks the handler to stop, if it still is the one that handles `e`; nullptr: whichever.
     void cancel(const envelope* e) noexcept;
@@ -48,7 +50,7 @@ public:
     context& ctx() noexcept { return context_; }
     /// The handler has ended, its frame is gone, and the answer is in the envelope.
     /// `failed`: why it failed; nullptr if it did not. `intact`: the message is as it was.
-    void close_case(const failure* failed, bool intact) noexcept;
+    void close_case(failure* failed, bool intact) noexcept;
 
     endpoint_core& of;
 
@@ -59,7 +61,9 @@ private:
     void read_on() noexcept;
     void resume_after_end() noexcept;
     bool handle(envelope& e) noexcept;
+    bool begin(envelope& e) noexcept;
     void take_up(envelope& e, time_point bound, duration allowance) noexcept;
+    void put_down(const envelope& e) noexcept;
     void count(std::atomic<std::uint64_t>& n) noexcept {
         n.fetch_add(1, std::memory_order_relaxed);
     }
@@ -70,8 +74,9 @@ private:
     detail::promise_base* running_ = nullptr;
     void (*finish_)(lane&, bool) noexcept = nullptr;
 
-    // current_: the envelope whose handler runs; with the lowest bit set while somebody asks it to
-    // stop, for so long the lane does not go on.
+    // current_: the envelope whose handler runs, or is about to: it is set before the request is
+    // begun, so that nobody who finds it begun asks in vain. With the lowest bit set while somebody
+    // asks it to stop, for so long the lane does not go on.
     // (1) releases lane and envelope to whoever cancels, which acquires them.
     // (2) releases what the canceller did to the lane, which acquires it.
     alignas(detail::cache_line) std::atomic<std::uintptr_t> current_ = 0;

@@ -85,7 +85,7 @@ private:
 template <typename KeyOf>
 class keyed : public detail::queue_options<keyed<KeyOf>> {
 public:
-    explicit constexpr keyed(KeyOf key_of) noexcept : key_of_(std::move(key_of)) {}
+    explicit constexpr keyed(KeyOf function) noexcept : key_of_(std::move(function)) {}
     constexpr const KeyOf& key_of() const noexcept { return key_of_; }
     constexpr std::string_view own_fault() const noexcept {
         return this->full() == when_full::drop_oldest

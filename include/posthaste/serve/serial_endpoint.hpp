@@ -22,7 +22,11 @@ public:
 
     lane* claim(envelope&) noexcept override { return box_.claim() ? &lane_ : nullptr; }
     void for_each_lane(void* with, void (*f)(void*, lane&)) override { f(with, lane_); }
-    bool idle() const noexcept override { return box_.idle(); }
+    bool idle() const noexcept override {
+        if (!evicts_) return box_.idle();
+        const std::lock_guard guard(lock_);  // whoever released the box has left the lock, too
+        return box_.idle();
+    }
 
 private:
     bool enqueue(envelope& e) noexcept override {
@@ -53,7 +57,7 @@ private:
     void shut() noexcept override { box_.shut(); }
 
     const bool evicts_;       // senders take from the queue too: then under lock_
-    detail::spin_lock lock_;  // guards take() and release() of box_, if evicts_
+    mutable detail::spin_lock lock_;  // guards take() and release() of box_, if evicts_
     mailbox box_;
     lane lane_{*this};
 };

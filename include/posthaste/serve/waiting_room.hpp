@@ -13,18 +13,25 @@ namespace posthaste {
 /// the next. An envelope is either admitted or still here: its owner can take it back, never both.
 class waiting_room {
 public:
-    /// Lets `e` stand here, unless `has_room()` reserves it a place at the last moment; then false.
+    enum class place : unsigned char {
+        standing,  ///< here
+        reserved,  ///< in the queue: `has_room()` found it one at the last moment
+        nowhere,   ///< this is shut
+    };
     template <typename HasRoom>
-    bool stand(envelope& e, HasRoom has_room) noexcept {
+    place stand(envelope& e, HasRoom has_room) noexcept {
         const std::lock_guard guard(mutex_);
+        if (shut_) return place::nowhere;
         count_.fetch_add(1, std::memory_order_seq_cst);  // (1)
-        if (shut_ || (!first_ && has_room()))
-            return count_.fetch_sub(1, std::memory_order_relaxed), false;
+        if (!first_ && has_room()) {
+            count_.fetch_sub(1, std::memory_order_relaxed);
+            return place::reserved;
+        }
         e.waits_for_room = true;
         e.next = nullptr;
         (first_ ? last_->next : first_) = &e;
         last_ = &e;
-        return true;
+        return place::standing;
     }
     /// Takes `e` back; false: it has been admitted.
     bool leave(envelope& e) noexcept {

@@ -34,7 +34,8 @@ public:
     duration time_left() const noexcept {
         const time_point end = deadline();
         if (end == never) return forever;
-        return std::max(duration::zero(), duration(end - home_->now()));
+        const time_point now = home_->now();
+        return end <= now ? duration::zero() : duration(end - now);
     }
     bool expired() const noexcept { return time_left() == duration::zero(); }
 

@@ -17,7 +17,7 @@ namespace posthaste {
 /// Requires   the event outlives every wait; set() is done with it by the time a wait() returns.
 /// Ordering   what was done before set() happens before every wait() that succeeds.
 /// Threads    any. A waiter goes on at its home, after set() has returned or beside it.
-/// Cost       no allocation; a short lock, but none once it is set.
+/// Cost       no allocation; a short lock.
 /// Cancel     a wait ends with `cancelled` when the context's stop is requested.
 class event {
     class waiting;

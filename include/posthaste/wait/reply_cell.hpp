@@ -43,20 +43,20 @@ public:
     /// The same where nobody else knows the cell yet.
     void begin_alone() noexcept { word_.store(begun, std::memory_order_relaxed); }
 
-    /// The caller is suspended; false: the call has ended already, do not suspend.
+    /// The caller is suspended; false: the call has ended already, do not suspend, ask how().
     bool wait() noexcept {
         unsigned seen = word_.load(std::memory_order_relaxed);
         do {
-            if (seen & ending_mask) return acquire(), false;
+            if (seen & ending_mask) return false;
         } while (!word_.compare_exchange_weak(seen, seen | waiting,
                                               std::memory_order_acq_rel,  // (2)
                                               std::memory_order_relaxed));
         return true;
     }
 
-    /// Ends the call unless it has ended. `leave`: the handler's side, which is done with the
-    /// envelope.
+    /// Ends the call, unless it has ended.
     verdict settle(ending how) noexcept { return settle(how, 0); }
+    /// The same for the handler's side, which is done with the envelope then; `last`: destroy it.
     verdict settle_and_leave(ending how, bool& last) noexcept {
         const verdict v = settle(how, handler_left);
         if (v.won) last = false;  // the caller has yet to read it, and leaves after that
@@ -77,9 +77,6 @@ private:
     static ending ending_of(unsigned word) noexcept {
         return static_cast<ending>((word & ending_mask) >> 4);
     }
-    void acquire() const noexcept {
-        static_cast<void>(word_.load(std::memory_order_acquire));  // (3)
-    }
 
     verdict settle(ending how, unsigned left) noexcept {
         unsigned seen = word_.load(std::memory_order_relaxed);
@@ -96,12 +93,13 @@ private:
         return word_.fetch_or(side, std::memory_order_acq_rel) & other;  // (6)
     }
 
-    // (1) acquires the envelope from whoever queued it, and from (4) nothing: it fails then.
+    // (1) releases where it is handled to (4) and (3): whoever cuts the call short asks there.
     // (2) releases the caller's frame and continuation to (4), which wakes it.
     // (3) acquires the reply, or the reason, from (4).
-    // (4) releases the reply to (2) and (3); acquires the continuation from (2).
+    // (4) releases the reply to (3); acquires the continuation from (2).
     // (5), (6) acquire the other side's last use of the envelope from its (4) or (6); (6) releases
-    // ours. relaxed: a first look, whose result a later read-modify-write checks.
+    // ours.
+    // relaxed: a first look, whose result a later read-modify-write checks.
     typename Atomics::template atomic<unsigned> word_ = 0u;
 };
 

@@ -14,8 +14,8 @@ namespace posthaste {
 ///
 ///     semaphore slots(4);
 ///     auto slot = co_await slots.acquire();
-///     if (!slot) co_return slot.error();   // cancelled; else *slot is given back at the scope's
-///     end
+///     if (!slot) co_return slot.error();   // cancelled
+///     use(*slot);                          // is given back at the end of the scope
 ///
 /// Requires   the semaphore outlives its permits and every wait.
 /// Ordering   what was done before a permit is given back happens before whoever gets it next goes

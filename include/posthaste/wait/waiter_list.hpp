@@ -70,6 +70,7 @@ private:
     enum class state : unsigned char { away, standing, woken, stopped };
 
     void leave() noexcept {
+        if (!frame_) return;  // it never came to stand
         stop_.disarm();
         const auto guard = list_.lock();
         if (state_ == state::standing) list_.remove(*this);

@@ -1,0 +1,5 @@
+// EXPECT: co_await: this cannot be awaited;
+// EXPECT: write co_await on a task, a call, a wait or another awaitable
+#include <posthaste/posthaste.hpp>
+
+posthaste::task<> wait() { co_await 300; }

@@ -1,0 +1,13 @@
+// EXPECT: the handler does not take this message;
+// EXPECT: write [](M m) or [](const M& m), with or without a second parameter context&
+#include <posthaste/posthaste.hpp>
+
+struct ask {
+    int n;
+};
+struct other {
+    int n;
+};
+void use(posthaste::bus& bus) {
+    bus.handle<ask>("x", [](ask&) {});
+}

@@ -1,0 +1,11 @@
+// EXPECT: the handler does not return the message's reply;
+// EXPECT: return M::reply, result<M::reply>, or a task of either
+#include <posthaste/posthaste.hpp>
+
+struct answer {};
+struct ask {
+    using reply = answer;
+};
+void use(posthaste::bus& bus) {
+    bus.handle<ask>("x", posthaste::parallel(4), [](ask) {});
+}

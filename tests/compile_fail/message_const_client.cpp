@@ -1,0 +1,5 @@
+// EXPECT: a message is a plain type; name it without const, & or *
+#include <posthaste/posthaste.hpp>
+
+struct ask {};
+void use(posthaste::bus& bus) { auto c = bus.client<const ask>("x"); }

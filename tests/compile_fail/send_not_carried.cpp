@@ -1,0 +1,10 @@
+// EXPECT: this client does not carry that message; name it in bus.client<M...>(name)
+#include <posthaste/posthaste.hpp>
+
+struct ask {
+    int n;
+};
+struct other {
+    int n;
+};
+void use(posthaste::client<ask> c) { c.send<other>(3); }

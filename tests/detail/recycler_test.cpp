@@ -1,0 +1,199 @@
+// What an address tells of recycling; race/recycler_race.cpp counts operator new.
+#include "../support/catch.hpp"
+
+#include <posthaste/detail/recycler.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <set>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+using namespace posthaste::detail;
+
+namespace {
+/// Runs `body` on a thread of its own, which begins with an empty cache.
+template <typename Body>
+void on_new_thread(Body body) {
+    std::thread(body).join();
+}
+std::vector<void*> allocate_many(std::size_t count, std::size_t size) {
+    std::vector<void*> all(count);
+    for (void*& memory : all) {
+        memory = allocate(size);
+        std::memset(memory, 0x5a, size);
+    }
+    return all;
+}
+void deallocate_all(const std::vector<void*>& all) {
+    for (void* memory : all) deallocate(memory);
+}
+bool same_blocks(std::vector<void*> a, std::vector<void*> b) {
+    std::sort(a.begin(), a.end());
+    std::sort(b.begin(), b.end());
+    return a == b;
+}
+}  // namespace
+
+TEST_CASE("recycler: each size has the smallest class that holds it") {
+    std::size_t wrong = 0;
+    for (std::size_t size = 0; size <= block_cache::largest; ++size) {
+        const std::size_t c = block_cache::class_of(size);
+        wrong += c >= block_cache::classes;
+        wrong += block_cache::bytes_of(c) < size;
+        wrong += c != 0 && block_cache::bytes_of(c - 1) >= size;
+    }
+    CHECK(wrong == 0);
+    CHECK(block_cache::bytes_of(block_cache::classes - 1) == block_cache::largest);
+}
+
+TEST_CASE("recycler: memory of any size is aligned, writable and nobody else's") {
+    std::vector<std::pair<unsigned char*, std::size_t>> all;
+    const std::size_t sizes[] = {0,    1,    15,   16,   63,   64,     65,     127,    1023,
+                                 1024, 1025, 2048, 2049, 4096, 65'535, 65'536, 65'537, 1'000'000};
+    for (int round = 0; round != 3; ++round) {
+        for (const std::size_t size : sizes) {
+            auto* const memory = static_cast<unsigned char*>(allocate(size));
+            REQUIRE(memory);
+            CHECK(reinterpret_cast<std::uintptr_t>(memory) % alignof(std::max_align_t) == 0);
+            std::memset(memory, static_cast<int>(all.size()), size);
+            all.emplace_back(memory, size);
+        }
+    }
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i != all.size(); ++i) {
+        const auto [memory, size] = all[i];
+        for (std::size_t b = 0; b != size; ++b) wrong += memory[b] != static_cast<unsigned char>(i);
+    }
+    CHECK(wrong == 0);
+    for (const auto& [memory, size] : all) deallocate(memory);
+    deallocate(nullptr);
+}
+
+TEST_CASE("recycler: what cannot be had is nullptr, or bad_alloc from the allocator") {
+    constexpr std::size_t all_there_is = std::numeric_limits<std::size_t>::max();
+    CHECK(allocate(all_there_is) == nullptr);
+    CHECK(allocate(all_there_is - 8) == nullptr);
+    CHECK_THROWS_AS(recycling_allocator<long>().allocate(all_there_is / 4), std::bad_alloc);
+    CHECK_THROWS_AS(recycling_allocator<long>().allocate(all_there_is), std::bad_alloc);
+}
+
+TEST_CASE("recycler: a block that was freed is the next one of its class") {
+    if (address_sanitizer) return;  // which sees each block for itself
+    bool again = false, other_class = true;
+    on_new_thread([&] {
+        void* const first = allocate(100);
+        deallocate(first);
+        void* const larger = allocate(129);
+        other_class = larger == first;
+        void* const second = allocate(65);
+        again = second == first;
+        deallocate(second);
+        deallocate(larger);
+    });
+    CHECK(again);
+    CHECK_FALSE(other_class);
+}
+
+TEST_CASE("recycler: blocks freed on another thread come back") {
+    if (address_sanitizer) return;
+    for (const std::size_t size : {64u, 1000u, 5000u, 65'536u}) {
+        bool came_back = false, kept_there = true;
+        on_new_thread([&] {
+            const auto blocks = allocate_many(50, size);
+            on_new_thread([&] {
+                deallocate_all(blocks);
+                const auto own = allocate_many(50, size);
+                kept_there = std::any_of(own.begin(), own.end(), [&](void* memory) {
+                    return std::find(blocks.begin(), blocks.end(), memory) != blocks.end();
+                });
+                deallocate_all(own);
+            });
+            const auto again = allocate_many(50, size);
+            came_back = same_blocks(blocks, again);
+            deallocate_all(again);
+        });
+        CHECK(came_back);
+        CHECK_FALSE(kept_there);  // they belong to who allocated them
+    }
+}
+
+TEST_CASE("recycler: one that allocates and one that frees use the same few blocks for ever") {
+    if (address_sanitizer) return;
+    std::set<void*> seen;
+    on_new_thread([&] {
+        for (int round = 0; round != 100; ++round) {
+            const auto blocks = allocate_many(20, 200);
+            seen.insert(blocks.begin(), blocks.end());
+            on_new_thread([&] { deallocate_all(blocks); });
+        }
+    });
+    CHECK(seen.size() == 20);
+}
+
+TEST_CASE("recycler: a thread may end while its blocks are in use elsewhere") {
+    for (const bool some_were_back : {false, true}) {
+        std::vector<void*> blocks, others;
+        on_new_thread([&] {
+            blocks = allocate_many(100, 300);
+            others = allocate_many(10, 70'000);
+            if (some_were_back) {
+                on_new_thread([&] {  // returned, but not collected before the thread ends
+                    for (int i = 0; i != 50; ++i, blocks.pop_back()) deallocate(blocks.back());
+                });
+                for (int i = 0; i != 10; ++i, blocks.pop_back()) deallocate(blocks.back());
+            }
+        });
+        std::size_t wrong = 0;
+        for (void* memory : blocks) {
+            const auto* const bytes = static_cast<const unsigned char*>(memory);
+            wrong += std::count(bytes, bytes + 300, 0x5a) != 300;
+            std::memset(memory, 0, 300);
+        }
+        CHECK(wrong == 0);
+        CHECK(blocks.size() == (some_were_back ? 40u : 100u));
+        on_new_thread([&] { deallocate_all(others); });
+        deallocate_all(blocks);
+    }
+}
+
+TEST_CASE("recycler: works after the end of a thread's cache") {
+    // A thread_local made before the cache is destroyed after it.
+    struct late {
+        void* memory = nullptr;
+        bool* worked = nullptr;
+        ~late() {
+            deallocate(memory);  // of the cache that has ended
+            void* const again = allocate(128);
+            if (worked) *worked = again != nullptr;
+            deallocate(again);
+        }
+    };
+    bool worked = false;
+    on_new_thread([&] {
+        static thread_local late last;
+        last.worked = &worked;
+        last.memory = allocate(128);
+    });
+    CHECK(worked);
+}
+
+TEST_CASE("recycling_allocator: serves the standard's containers") {
+    std::unordered_map<int, std::string, std::hash<int>, std::equal_to<int>,
+                       recycling_allocator<std::pair<const int, std::string>>>
+        map;
+    for (int i = 0; i != 1000; ++i) map[i] = std::to_string(i);
+    for (int i = 0; i != 1000; i += 2) map.erase(i);
+    CHECK(map.size() == 500);
+    CHECK(map.at(999) == "999");
+    const std::vector<int, recycling_allocator<int>> v(100'000, 7);  // more than is recycled
+    CHECK(std::count(v.begin(), v.end(), 7) == 100'000);
+    CHECK(recycling_allocator<int>() == recycling_allocator<int>(recycling_allocator<long>()));
+}

@@ -1,0 +1,166 @@
+// Contract 8: no operator new per call and per send in the steady state, on one thread and across
+// threads. Every form of it is counted.
+#include <posthaste/posthaste.hpp>
+
+#include "../support/operator_new.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <string>
+
+using namespace posthaste;
+using namespace std::chrono_literals;
+using posthaste::testing::news;
+
+namespace {
+
+constexpr long rounds = 5'000;   // of each operation
+constexpr long window = 64;      // messages under way at a time
+
+struct ask {
+    using reply = long;
+    long n;
+};
+struct note {
+    long key;
+};
+struct keyed_text {
+    std::string key;  // too long to be stored in place: must not be copied for each message
+};
+
+int errors = 0;
+void report(const char* what, long allocations) {
+    std::printf("%-44s %ld operator new for %ld\n", what, allocations, rounds);
+    if (!detail::address_sanitizer && allocations != 0) ++errors;
+}
+
+struct counters {
+    std::atomic<long> handled = 0;
+};
+
+void make_endpoints(bus& app, counters& c) {
+    app.handle<ask>("plain", [](ask a) { return a.n; });
+    app.handle<ask>("task", [](ask a) -> task<long> { co_return a.n; });
+    app.handle<ask>("later", parallel(2), [](ask a) -> task<long> {
+        co_await yield();
+        co_return a.n;
+    });
+    const auto handler = [&c](const note&) -> task<> {
+        c.handled.fetch_add(1, std::memory_order_relaxed);
+        co_return;
+    };
+    app.handle<note>("serial", serial, handler);
+    app.handle<note>("parallel", parallel(4), handler);
+    app.handle<note>("keyed", keyed(&note::key), handler);
+    app.handle<note>("waits", serial.capacity(4).full(when_full::wait), handler);
+    app.handle<keyed_text>("texts", keyed(&keyed_text::key), [&c](const keyed_text&) {
+        c.handled.fetch_add(1, std::memory_order_relaxed);
+    });
+}
+
+task<> call_many(client<ask> c) {
+    for (long i = 0; i != rounds; ++i) {
+        const auto r = co_await c.call(i);
+        if (!r || *r != i) ++errors;
+    }
+}
+// Never more than a window ahead of the handlers.
+task<> send_many(client<note> c, std::atomic<long>& handled, long keys) {
+    const long before = handled;
+    for (long i = 0; i != rounds; ++i) {
+        if (!c.send(i % keys)) ++errors;
+        while (i - (handled - before) > window) co_await yield();
+    }
+    while (handled - before != rounds) co_await yield();
+}
+task<> send_waiting(client<note> c, std::atomic<long>& handled) {
+    const long before = handled;
+    for (long i = 0; i != rounds; ++i) {
+        const auto ok = co_await c.send_when_room(i);
+        if (!ok) ++errors;
+    }
+    while (handled - before != rounds) co_await yield();
+}
+task<> call_two(client<ask> c) {
+    for (long i = 0; i != rounds; ++i) {
+        const auto both = co_await gather(c.call(i), c.call(i + 1));
+        if (*std::get<0>(both) != i) ++errors;
+    }
+}
+const keyed_text keys[] = {{"a key that is longer than what is stored in place"},
+                           {"another key that is longer than what is stored in place"}};
+task<> send_texts(client<keyed_text> c, std::atomic<long>& handled) {
+    const long before = handled;
+    long allocated_by_copies = 0;
+    for (long i = 0; i != rounds; ++i) {
+        const long now = news;
+        keyed_text copy = keys[i % 2];  // the message's own
+        allocated_by_copies += news - now;
+        if (!c.send(std::move(copy.key))) ++errors;
+        while (i - (handled - before) > window) co_await yield();
+    }
+    while (handled - before != rounds) co_await yield();
+    news -= allocated_by_copies;
+}
+
+/// Runs it until the memory it needs is there, then counts. On other threads that may take a few
+/// rounds more, as it depends on who goes ahead of whom.
+template <typename Run>
+void steady(const char* what, Run run) {
+    long allocations = 0;
+    for (int round = 0; round != 12; ++round) {
+        const long before = news;
+        run();
+        allocations = news - before;
+        if (round != 0 && allocations == 0) break;
+    }
+    report(what, allocations);
+}
+
+template <typename On>
+void all_on(const char* where, bus& app, counters& c, On on) {
+    const auto named = [&](const char* what) { return std::string(where) + ": " + what; };
+    const auto go = [&](const char* what, auto make) {
+        const std::string text = named(what);
+        steady(text.c_str(), [&] { on(make()); });
+    };
+    const auto plain = app.client<ask>("plain"), later = app.client<ask>("later");
+    const auto coroutine = app.client<ask>("task");
+    go("call, a function", [&] { return call_many(plain); });
+    go("call, a task", [&] { return call_many(coroutine); });
+    go("call, a task that suspends", [&] { return call_many(later); });
+    go("gather of two", [&] { return call_two(later); });
+    go("send, serial", [&] { return send_many(app.client<note>("serial"), c.handled, 1); });
+    go("send, parallel", [&] { return send_many(app.client<note>("parallel"), c.handled, 1); });
+    go("send, keyed, 8 keys", [&] { return send_many(app.client<note>("keyed"), c.handled, 8); });
+    go("send, keyed, ever new keys",
+       [&] { return send_many(app.client<note>("keyed"), c.handled, rounds); });
+    go("send, keyed by a text",
+       [&] { return send_texts(app.client<keyed_text>("texts"), c.handled); });
+    go("send_when_room", [&] { return send_waiting(app.client<note>("waits"), c.handled); });
+}
+
+}  // namespace
+
+int main() {
+    counters c;
+    {
+        run_loop loop;
+        bus app(loop);
+        make_endpoints(app, c);
+        all_on("one thread", app, c, [&](task<> t) { sync_wait(loop, std::move(t)); });
+    }
+    {
+        bus_options options;
+        options.threads = 2;
+        bus app(options);
+        make_endpoints(app, c);
+        all_on("its own pool", app, c, [&](task<> t) { sync_wait(app.home(), std::move(t)); });
+        run_loop mine;
+        all_on("this thread", app, c, [&](task<> t) { sync_wait(mine, std::move(t)); });
+        thread_pool other(2);
+        all_on("another pool", app, c, [&](task<> t) { sync_wait(other, std::move(t)); });
+    }
+    return errors == 0 ? 0 : 1;
+}

@@ -1,0 +1,130 @@
+// Contract 2 and 6 on real threads: two threads call the same idle endpoint at once, and its state
+// needs no lock; a handler that blocks its thread does not keep its caller past the deadline.
+// inline_race [calls]
+#include <posthaste/posthaste.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+using namespace posthaste;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct add {
+    using reply = long;
+    long n;
+};
+struct block {
+    using reply = int;
+};
+
+int errors = 0;
+void demand(bool holds, const char* what) {
+    if (holds) return;
+    std::printf("not so: %s\n", what);
+    ++errors;
+}
+
+void one_at_a_time(long calls) {
+    bus_options options;
+    options.threads = 2;
+    bus app(options);
+    struct state {
+        long total = 0;  // no lock
+        std::atomic<int> inside = 0;
+        std::atomic<long> overlaps = 0;
+    } s;
+    app.handle<add>("sum", [&s](add a) {
+        if (s.inside.fetch_add(1) != 0) ++s.overlaps;
+        s.total += a.n;
+        s.inside.fetch_sub(1);
+        return s.total;
+    });
+    app.handle<add>("sum_later", [&s](add a) -> task<long> {
+        if (s.inside.load() < 0) co_return 0;
+        const long before = s.total;
+        if (a.n % 8 == 0) co_await yield();
+        co_return before;
+    });
+    const auto c = app.client<add>("sum");
+    std::atomic<long> values = 0;
+    const auto caller = [&]() -> task<> {
+        for (long i = 0; i != calls; ++i) {
+            const auto r = co_await c.call(1);
+            values += r.has_value();
+            if (i % 16 == 0) co_await yield();
+        }
+    };
+    app.run([&]() -> task<> {
+        scope both(co_await this_context);
+        both.spawn(caller);
+        both.spawn(caller);
+        co_await both.join();
+    });
+    demand(s.overlaps == 0, "a serial endpoint runs one handler at a time");
+    demand(s.total == 2 * calls && values == 2 * calls, "every call is counted once");
+    demand(app.counts("sum").adds_up(), "the account adds up");
+}
+
+// Demanded without a clock: the handler returns only after its caller has gone on.
+template <typename Handler>
+void blocked_thread(Handler handler, duration allowed, const char* what) {
+    bus_options options;
+    options.threads = 2;
+    bus app(options);
+    std::atomic<bool> caller_went_on = false, handler_done = false;
+    app.handle<block>("block", handler(caller_went_on, handler_done));
+    const auto c = app.client<block>("block", deadline(allowed));
+    const std::string how = app.run([&]() -> task<std::string> {
+        const auto r = co_await c.call();
+        const bool before = !handler_done;
+        caller_went_on = true;
+        std::string text = r ? "value" : std::string(to_string(r.error().code()));
+        co_return before ? text : text + ", after the handler";
+    });
+    demand(how == "deadline exceeded", what);
+    const auto drained = app.drain(1min);
+    demand(drained->in_time && drained->total.late == 1, "the late reply was counted");
+    demand(drained->total.late_by > 0ns, "and how late it was");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const long calls = argc > 1 ? std::atol(argv[1]) : 200'000;
+    one_at_a_time(calls);
+    const auto plain = [](std::atomic<bool>& go, std::atomic<bool>& done) {
+        return [&](block) {
+            while (!go.load()) detail::pause();
+            done = true;
+            return 1;
+        };
+    };
+    const auto coroutine = [](std::atomic<bool>& go, std::atomic<bool>& done) {
+        return [&](block) -> task<int> {
+            while (!go.load()) detail::pause();
+            done = true;
+            co_return 1;
+        };
+    };
+    const auto after_a_wait = [](std::atomic<bool>& go, std::atomic<bool>& done) {
+        return [&](block) -> task<int> {
+            co_await yield();
+            while (!go.load()) detail::pause();
+            done = true;
+            co_return 1;
+        };
+    };
+    for (int i = 0; i != 5; ++i) {
+        blocked_thread(plain, 5ms, "a function that blocks its thread does not keep its caller");
+        blocked_thread(coroutine, 5ms, "a task that blocks its thread does not keep its caller");
+        blocked_thread(after_a_wait, 5ms, "nor does one that blocks it later");
+        blocked_thread(plain, 30us, "nor with a deadline that is over at once");
+    }
+    demand(detail::live_frames == 0, "no frame is left");
+    return errors == 0 ? 0 : 1;
+}

@@ -1,0 +1,230 @@
+// Blocks allocated on one thread and freed on another, also while the first one ends; and what of
+// it reaches operator new and delete.
+#include "../support/race.hpp"
+
+#include <posthaste/detail/recycler.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <thread>
+#include <vector>
+
+using namespace posthaste;
+using namespace posthaste::testing;
+
+namespace {
+std::atomic<long> news = 0, deletes = 0;  // relaxed: read when all is at rest
+thread_local long deletes_here = 0;
+
+void* counted(void* memory) noexcept {
+    if (memory) news.fetch_add(1, std::memory_order_relaxed);
+    return memory;
+}
+void* obtained(void* memory) noexcept {
+    if (!memory) std::abort();
+    return counted(memory);
+}
+void given_back(void* memory) noexcept {
+    if (!memory) return;
+    deletes.fetch_add(1, std::memory_order_relaxed);
+    ++deletes_here;
+    std::free(memory);
+}
+void* aligned(std::size_t size, std::align_val_t a) noexcept {
+    const auto n = static_cast<std::size_t>(a);
+    return std::aligned_alloc(n, (size + n - 1) / n * n);
+}
+}  // namespace
+
+// Weak: clang's sanitizers link their own instead, and then nothing is counted.
+[[gnu::weak]] void* operator new(std::size_t n) { return obtained(std::malloc(n)); }
+[[gnu::weak]] void* operator new[](std::size_t n) { return obtained(std::malloc(n)); }
+[[gnu::weak]] void* operator new(std::size_t n, std::align_val_t a) {
+    return obtained(aligned(n, a));
+}
+[[gnu::weak]] void* operator new[](std::size_t n, std::align_val_t a) {
+    return obtained(aligned(n, a));
+}
+[[gnu::weak]] void* operator new(std::size_t n, const std::nothrow_t&) noexcept {
+    return counted(std::malloc(n));
+}
+[[gnu::weak]] void* operator new[](std::size_t n, const std::nothrow_t&) noexcept {
+    return counted(std::malloc(n));
+}
+[[gnu::weak]] void* operator new(std::size_t n, std::align_val_t a,
+                                 const std::nothrow_t&) noexcept {
+    return counted(aligned(n, a));
+}
+[[gnu::weak]] void* operator new[](std::size_t n, std::align_val_t a,
+                                   const std::nothrow_t&) noexcept {
+    return counted(aligned(n, a));
+}
+[[gnu::weak]] void operator delete(void* p) noexcept { given_back(p); }
+[[gnu::weak]] void operator delete[](void* p) noexcept { given_back(p); }
+[[gnu::weak]] void operator delete(void* p, std::size_t) noexcept { given_back(p); }
+[[gnu::weak]] void operator delete[](void* p, std::size_t) noexcept { given_back(p); }
+[[gnu::weak]] void operator delete(void* p, std::align_val_t) noexcept { given_back(p); }
+[[gnu::weak]] void operator delete[](void* p, std::align_val_t) noexcept { given_back(p); }
+[[gnu::weak]] void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
+    given_back(p);
+}
+[[gnu::weak]] void operator delete[](void* p, std::size_t, std::align_val_t) noexcept {
+    given_back(p);
+}
+[[gnu::weak]] void operator delete(void* p, const std::nothrow_t&) noexcept { given_back(p); }
+[[gnu::weak]] void operator delete[](void* p, const std::nothrow_t&) noexcept { given_back(p); }
+[[gnu::weak]] void operator delete(void* p, std::align_val_t, const std::nothrow_t&) noexcept {
+    given_back(p);
+}
+[[gnu::weak]] void operator delete[](void* p, std::align_val_t, const std::nothrow_t&) noexcept {
+    given_back(p);
+}
+
+namespace {
+faults wrong;
+constexpr std::size_t size = 200;
+
+/// Hands blocks from one thread to another. The way back orders nothing: only the recycler does.
+class belt {
+public:
+    static constexpr std::size_t length = 64;
+    void put(void* block) noexcept {
+        auto& slot = slots_[in_++ % length];
+        while (slot.load(std::memory_order_relaxed)) std::this_thread::yield();
+        slot.store(block, std::memory_order_release);
+    }
+    void* take() noexcept {
+        auto& slot = slots_[out_++ % length];
+        void* block = nullptr;
+        while (!(block = slot.load(std::memory_order_acquire))) std::this_thread::yield();
+        slot.store(nullptr, std::memory_order_relaxed);
+        return block;
+    }
+
+private:
+    std::array<std::atomic<void*>, length> slots_{};
+    std::size_t in_ = 0, out_ = 0;  // each of one side
+};
+
+void* fresh(unsigned char mark) noexcept {
+    void* const block = detail::allocate(size);
+    std::memset(block, mark, size);
+    return block;
+}
+void read_and_free(void* block) noexcept {
+    auto* const bytes = static_cast<unsigned char*>(block);
+    bool same = true;
+    for (std::size_t i = 0; i != size; ++i) same = same && bytes[i] == bytes[0];
+    wrong.expect(same, "somebody else has written into a block");
+    std::memset(block, 0, size);
+    detail::deallocate(block);
+}
+
+/// In the steady state nothing reaches operator new: both ways at once, cross-thread.
+long steady_state(int blocks) {
+    belt there, back;
+    std::atomic<int> warm = 0;
+    std::array<long, 2> used{};
+    const auto side = [&](belt& out, belt& in, unsigned char mark) {
+        std::array<void*, 2 * belt::length> some{};  // as many as can be under way
+        for (void*& b : some) b = fresh(mark);
+        for (void* b : some) detail::deallocate(b);
+        warm.fetch_add(1);
+        while (warm.load() < 2) std::this_thread::yield();
+        const long before = news.load(std::memory_order_relaxed);
+        for (int i = 0; i != blocks; ++i) {
+            out.put(fresh(mark));
+            read_and_free(in.take());
+        }
+        used[mark] = news.load(std::memory_order_relaxed) - before;
+        warm.fetch_add(1);
+        while (warm.load() < 4) std::this_thread::yield();  // nobody ends while the other counts
+    };
+    std::thread one([&] { side(there, back, 0); });
+    std::thread other([&] { side(back, there, 1); });
+    one.join();
+    other.join();
+    return used[0] + used[1];
+}
+
+bool counting_works() {
+    const long before = news.load(std::memory_order_relaxed);
+    ::operator delete(::operator new(1));
+    return news.load(std::memory_order_relaxed) == before + 1;
+}
+
+/// What is freed and allocated after the end of a thread's cache is given back as well.
+void outlives_its_cache() {
+    struct late {
+        void* memory = nullptr;
+        ~late() {
+            detail::deallocate(memory);
+            for (int i = 0; i != 3; ++i) detail::deallocate(detail::allocate(size));
+        }
+    };
+    static thread_local late last;  // made before the cache, so destroyed after it
+    last.memory = detail::allocate(size);
+}
+
+/// What one thread keeps has a bound.
+void keeps_no_more_than_it_should() {
+    std::vector<void*> blocks(1024);
+    for (void*& b : blocks) b = detail::allocate(detail::block_cache::largest);
+    const long before = deletes_here;
+    for (void* b : blocks) detail::deallocate(b);
+    wrong.expect(deletes_here - before == 512, "it does not keep 32 MiB of 64");
+}
+}  // namespace
+
+int main() {
+    outcome returned("returned to a thread that lived"),
+        orphaned("freed for a thread that had ended"),
+        outlived("a cache whose last block came back after its thread"),
+        recycled("blocks handed over without operator new");
+    const bool counts = counting_works();
+    const bool recycles = counts && !detail::address_sanitizer;  // which wants to see each block
+
+    const long leaked = news.load() - deletes.load();
+    std::thread([&] {
+        if (recycles) keeps_no_more_than_it_should();
+    }).join();
+    std::thread(outlives_its_cache).join();
+
+    constexpr int blocks = 30'000;
+    const long used = steady_state(blocks);
+    if (recycles) {
+        wrong.expect(used == 0, "operator new was called in the steady state");
+        recycled.count.store(2 * blocks - used);
+    }
+
+    // Threads that end while their blocks come back.
+    const auto seen = [&] { return !recycles || all_seen(returned, orphaned, outlived); };
+    for (unsigned round = 0; round < 1'000 || (!seen() && round < 100'000); ++round) {
+        belt out;
+        const unsigned count = 1 + scatter(round, 3) % 40;
+        std::thread owner([&] {
+            for (unsigned i = 0; i != count; ++i) {
+                out.put(fresh(static_cast<unsigned char>(i)));
+                stumble(scatter(round, i + 50));
+            }
+        });
+        for (unsigned i = 0; i != count; ++i) {
+            const long so_far = deletes_here;
+            read_and_free(out.take());
+            stumble(scatter(round, i));
+            if (deletes_here == so_far) returned.seen();
+            else orphaned.seen();
+            if (deletes_here - so_far == 2) outlived.seen();  // the block, and with it the cache
+        }
+        owner.join();
+    }
+
+    wrong.expect(!counts || news.load() - deletes.load() == leaked,
+                 "not all that was taken was given back");
+    if (!recycles) return wrong.any() ? 1 : 0;
+    return verdict(wrong, returned, orphaned, outlived, recycled);
+}

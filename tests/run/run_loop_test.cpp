@@ -1,0 +1,221 @@
+#include "../support/catch.hpp"
+#include "../support/frames.hpp"
+#include "../support/started.hpp"
+
+#include <posthaste/run/run_loop.hpp>
+#include <posthaste/run/sync_wait.hpp>
+#include <posthaste/run/task.hpp>
+#include <posthaste/run/yield.hpp>
+#include <posthaste/wait/event.hpp>
+#include <posthaste/wait/sleep.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+using namespace posthaste;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct job : work {
+    explicit job(std::function<void()> f) : body(std::move(f)) {
+        run = [](work& w) noexcept { static_cast<job&>(w).body(); };
+    }
+    std::function<void()> body;
+};
+
+struct ring : timer {
+    explicit ring(std::function<void()> f)
+        : timer([](timer& t) noexcept { static_cast<ring&>(t).body(); }), body(std::move(f)) {}
+    std::function<void()> body;
+};
+
+}  // namespace
+
+TEST_CASE("run_loop: runs work in order of arrival, from here and from elsewhere") {
+    run_loop loop;
+    std::vector<int> order;
+    std::deque<job> jobs;
+    for (int i = 0; i != 10; ++i) jobs.emplace_back([&order, i] { order.push_back(i); });
+    job first([&] {
+        for (int i = 5; i != 10; ++i) loop.post(jobs[static_cast<std::size_t>(i)]);
+    });
+    loop.post(first);
+    for (int i = 0; i != 5; ++i) loop.post(jobs[static_cast<std::size_t>(i)]);
+    loop.drive_ready();
+    CHECK(order == std::vector{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+}
+
+TEST_CASE("run_loop: runs nothing until it is driven, and what is left when it goes") {
+    int ran = 0;
+    run_loop* at = nullptr;
+    job a([&] { ++ran; });
+    job b([&] {
+        ++ran;
+        at->post(a);
+    });
+    {
+        run_loop loop;
+        at = &loop;
+        loop.post(b);
+        CHECK(ran == 0);
+        loop.drive_ready();
+        CHECK(ran == 2);
+        loop.post(b);
+    }
+    CHECK(ran == 4);
+}
+
+TEST_CASE("run_loop: other threads' posts wake it, and each is run once") {
+    constexpr int threads = 3, each = 2000;
+    run_loop loop;
+    detail::flag done;
+    int ran = 0;  // only the loop's thread counts
+    std::deque<job> jobs;
+    for (int i = 0; i != threads * each; ++i) {
+        jobs.emplace_back([&] {
+            if (++ran == threads * each) done.set();
+        });
+    }
+    std::vector<std::thread> posters;
+    for (int t = 0; t != threads; ++t) {
+        posters.emplace_back([&, t] {
+            for (int i = 0; i != each; ++i) loop.post(jobs[static_cast<std::size_t>(t * each + i)]);
+        });
+    }
+    loop.drive(done);
+    for (auto& p : posters) p.join();
+    loop.drive_ready();
+    CHECK(ran == threads * each);
+}
+
+TEST_CASE("run_loop: a post from elsewhere has its turn though work here never ends") {
+    testing::no_frames_left frames;
+    run_loop loop;
+    std::atomic<bool> enough = false;
+    job stop([&] { enough = true; });
+    std::thread poster;
+    const auto body = [&]() -> task<int> {
+        poster = std::thread([&] { loop.post(stop); });
+        int turns = 0;
+        while (!enough) {
+            co_await yield();
+            ++turns;
+        }
+        co_return turns;
+    };
+    CHECK(sync_wait(loop, body()) > 0);
+    poster.join();
+}
+
+TEST_CASE("run_loop: timers fire in order, none early, and wake it from its sleep") {
+    run_loop loop;
+    detail::flag done;
+    std::vector<int> order;
+    const time_point begin = loop.now();
+    int early = 0;
+    std::deque<ring> rings;
+    for (int i = 0; i != 5; ++i) {
+        rings.emplace_back([&, i] {
+            if (loop.now() < rings[static_cast<std::size_t>(i)].due) ++early;
+            order.push_back(i);
+            if (order.size() == 5) done.set();
+        });
+    }
+    for (int i = 4; i >= 0; --i) {
+        loop.arm(rings[static_cast<std::size_t>(i)], begin + (i + 1) * 2ms);
+    }
+    loop.drive(done);
+    CHECK(order == std::vector{0, 1, 2, 3, 4});
+    CHECK(early == 0);
+    CHECK(loop.now() >= begin + 10ms);
+}
+
+TEST_CASE("run_loop: timers of any time are taken, and disarmed") {
+    run_loop loop;
+    int fired = 0;
+    detail::flag done;
+    ring past([&] { ++fired; }), first([&] { ++fired; }), last([&] { done.set(); });
+    ring far([&] { fired += 100; }), not_at_all([&] { fired += 100; });
+    loop.arm(not_at_all, never);
+    loop.arm(far, never - 1ns);
+    loop.arm(past, time_point(-1h));
+    loop.arm(first, time_point::min());
+    loop.arm(last, loop.now());
+    loop.drive(done);
+    loop.disarm(far);
+    loop.disarm(not_at_all);
+    CHECK(fired == 2);
+}
+
+TEST_CASE("run_loop: a timer that another thread arms wakes it from its sleep") {
+    run_loop loop;
+    std::atomic<bool> busy = true;
+    ring soon([&] { busy = false; }), far([] {});
+    loop.arm(far, loop.now() + 1h);
+    std::atomic<bool> driving = false;
+    job begin([&] { driving = true; });
+    loop.post(begin);
+    std::thread armer([&] {
+        while (!driving) std::this_thread::yield();
+        for (int i = 0; i != 100; ++i) std::this_thread::yield();  // it may well sleep by now
+        loop.arm(soon, loop.now());
+    });
+    const auto is_busy = [](void* b) { return static_cast<std::atomic<bool>*>(b)->load(); };
+    CHECK(loop.drive_while(is_busy, &busy, loop.now() + 10min));
+    armer.join();
+    loop.disarm(far);
+}
+
+TEST_CASE("run_loop: drive_while() gives up when its time is over, though nothing wakes it") {
+    run_loop loop;
+    bool busy = true;
+    const auto is_busy = [](void* b) { return *static_cast<bool*>(b); };
+    const time_point end = loop.now() + 3ms;
+    CHECK_FALSE(loop.drive_while(is_busy, &busy, end));
+    CHECK(loop.now() >= end);
+    job done([&] { busy = false; });
+    loop.post(done);
+    CHECK(loop.drive_while(is_busy, &busy, never));
+}
+
+TEST_CASE("run_loop: drive_ready() does not wait for timers or posts") {
+    testing::no_frames_left frames;
+    run_loop loop;
+    bool went_on = false;
+    const auto body = [&]() -> task<> {
+        static_cast<void>(co_await sleep_for(1h));
+        went_on = true;
+    };
+    testing::started t(loop, body());
+    loop.drive_ready();
+    CHECK(loop.idle_here());
+    t.destroy();
+    CHECK_FALSE(went_on);
+}
+
+TEST_CASE("run_loop: runs a whole program of tasks that wait for one another") {
+    testing::no_frames_left frames;
+    run_loop loop;
+    event ready;
+    std::vector<int> order;
+    const auto waits = [&]() -> task<> {
+        order.push_back(1);
+        static_cast<void>(co_await ready.wait());
+        order.push_back(3);
+    };
+    const auto sets = [&]() -> task<> {
+        order.push_back(2);
+        ready.set();
+        co_return;
+    };
+    testing::started a(loop, waits()), b(loop, sets());
+    loop.drive(a.end());
+    CHECK(b.ended());
+    CHECK(order == std::vector{1, 2, 3});
+}

@@ -1,0 +1,411 @@
+// That an unjoined scope ends the program is shown by tests/plain/scope.cpp.
+#include "../support/catch.hpp"
+#include "../support/frames.hpp"
+#include "../support/started.hpp"
+
+#include <posthaste/prove/simulation.hpp>
+#include <posthaste/run/scope.hpp>
+#include <posthaste/run/sync_wait.hpp>
+#include <posthaste/run/thread_pool.hpp>
+#include <posthaste/run/when_any.hpp>
+#include <posthaste/run/yield.hpp>
+#include <posthaste/serve/bus.hpp>
+#include <posthaste/wait/event.hpp>
+#include <posthaste/wait/sleep.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace posthaste;
+using namespace std::chrono_literals;
+
+namespace {
+
+bool cancelled(const result<void>& r) { return !r && r.error().code() == code::cancelled; }
+
+// Throws when it is copied for the nth time.
+struct fragile {
+    explicit fragile(int n) noexcept : left(n) {}
+    fragile(const fragile& other) : left(other.left - 1) {
+        if (left == 0) throw std::runtime_error("no more copies");
+    }
+    int left;
+};
+
+}  // namespace
+
+TEST_CASE("scope: join() waits for all of its tasks, which run beside") {
+    testing::no_frames_left frames;
+    simulation world;
+    int ended = 0;
+    const auto body = [&]() -> task<> {
+        scope s(co_await this_context);
+        const auto nap = [&ended](duration d) -> task<> {
+            static_cast<void>(co_await sleep_for(d));
+            ++ended;
+        };
+        for (int i = 1; i <= 10; ++i) s.spawn(nap, duration(i * 1ms));
+        CHECK(ended == 0);
+        co_await s.join();
+        CHECK(ended == 10);
+    };
+    sync_wait(world, body());
+    CHECK(world.elapsed() == 10ms);
+}
+
+TEST_CASE("scope: keeps callables and arguments until their tasks have ended") {
+    testing::no_frames_left frames;
+    simulation world;
+    std::vector<std::string> seen;
+    const auto body = [&]() -> task<> {
+        scope s(co_await this_context);
+        {
+            const std::string word = "a string too long to be kept within its object";
+            const auto box = std::make_shared<int>(1);
+            auto by_capture = [&seen, word, box]() -> task<> {
+                co_await yield();
+                seen.push_back(word + std::to_string(*box));
+            };
+            s.spawn(by_capture);             // copied
+            s.spawn(std::move(by_capture));  // moved
+            auto by_argument = [&seen](const std::string& w, std::unique_ptr<int> n) -> task<> {
+                static_cast<void>(co_await sleep_for(1ms));
+                seen.push_back(w + std::to_string(*n));
+            };
+            s.spawn(by_argument, "a literal that becomes a string for the call",
+                    std::make_unique<int>(0));
+            s.spawn(std::move(by_argument), word, std::make_unique<int>(2));
+        }
+        s.spawn(
+            [&seen, text = std::string("a temporary with something that it has captured")](
+                int n) -> task<> {
+                static_cast<void>(co_await sleep_for(2ms));
+                seen.push_back(text + std::to_string(n));
+            },
+            3);
+        co_await s.join();
+    };
+    sync_wait(world, body());
+    std::sort(seen.begin(), seen.end());
+    CHECK(seen == std::vector<std::string>{"a literal that becomes a string for the call0",
+                                           "a string too long to be kept within its object1",
+                                           "a string too long to be kept within its object1",
+                                           "a string too long to be kept within its object2",
+                                           "a temporary with something that it has captured3"});
+}
+
+TEST_CASE("scope: spawns whatever can be awaited, and drops its value") {
+    testing::no_frames_left frames;
+    simulation world;
+    event ready;
+    int ran = 0;
+    const auto body = [&]() -> task<> {
+        scope s(co_await this_context);
+        const auto value = [&ran]() -> task<std::string> {
+            ++ran;
+            co_return "dropped";
+        };
+        const auto wait = [&ready] { return ready.wait(); };
+        s.spawn(value);
+        s.spawn(wait);
+        s.spawn([] { return sleep_for(5ms); });
+        ready.set();
+        co_await s.join();
+    };
+    sync_wait(world, body());
+    CHECK(ran == 1);
+    CHECK(world.elapsed() == 5ms);
+}
+
+TEST_CASE("scope: spawns member functions of objects that outlive it") {
+    testing::no_frames_left frames;
+    simulation world;
+    struct service {
+        task<> add(int n) {
+            co_await yield();
+            sum += n;
+        }
+        int sum = 0;
+    } s;
+    const auto body = [&]() -> task<> {
+        scope inside(co_await this_context);
+        inside.spawn(&service::add, &s, 3);
+        inside.spawn(&service::add, std::ref(s), 4);
+        co_await inside.join();
+    };
+    sync_wait(world, body());
+    CHECK(s.sum == 7);
+}
+
+TEST_CASE("scope: cancel() asks all to stop, and waits until they have") {
+    testing::no_frames_left frames;
+    simulation world;
+    int stopped = 0, tidied = 0;
+    const auto body = [&]() -> task<> {
+        scope s(co_await this_context);
+        const auto child = [&]() -> task<> {
+            const result<void> slept = co_await sleep_for(1h);
+            if (cancelled(slept)) ++stopped;
+            // What comes after a cancel must not be cut short by the stop: it takes its time.
+            for (int i = 0; i != 3; ++i) co_await yield();
+            ++tidied;
+        };
+        for (int i = 0; i != 5; ++i) s.spawn(child);
+        static_cast<void>(co_await sleep_for(1ms));
+        co_await s.cancel();
+        CHECK(stopped == 5);
+        CHECK(tidied == 5);
+        CHECK(s.stop().stop_requested());
+    };
+    sync_wait(world, body());
+    CHECK(world.elapsed() == 1ms);
+}
+
+TEST_CASE("scope: request_stop() does not wait, and does not stop who opened the scope") {
+    testing::no_frames_left frames;
+    simulation world;
+    int stopped = 0;
+    const auto body = [&]() -> task<> {
+        const context& mine = co_await this_context;
+        scope s(mine);
+        const auto child = [&]() -> task<> { stopped += cancelled(co_await sleep_for(1h)); };
+        s.spawn(child);
+        s.request_stop();
+        CHECK(stopped == 0);
+        s.spawn(child);  // is born stopped
+        CHECK_FALSE(mine.stop_requested());
+        co_await s.join();
+    };
+    sync_wait(world, body());
+    CHECK(stopped == 2);
+}
+
+TEST_CASE("scope: the first exception stops the others, and comes out of join()") {
+    testing::no_frames_left frames;
+    simulation world;
+    int stopped = 0;
+    const auto body = [&]() -> task<std::string> {
+        scope s(co_await this_context);
+        const auto waits = [&]() -> task<> {
+            stopped += cancelled(co_await sleep_for(1h));
+            throw std::runtime_error("a later one");
+        };
+        const auto throws = []() -> task<> {
+            static_cast<void>(co_await sleep_for(2ms));
+            throw std::runtime_error("the first one");
+        };
+        s.spawn(waits);
+        s.spawn(throws);
+        s.spawn(waits);
+        std::string what;
+        try {
+            co_await s.join();
+        } catch (const std::runtime_error& e) {
+            what = e.what();
+        }
+        CHECK(stopped == 2);
+        co_await s.join();  // what it threw is told once
+        co_return what;
+    };
+    CHECK(sync_wait(world, body()) == "the first one");
+    CHECK(world.elapsed() == 2ms);
+}
+
+TEST_CASE("scope: the exception of a callable that is no coroutine counts as its task's") {
+    testing::no_frames_left frames;
+    simulation world;
+    const auto body = [&]() -> task<> {
+        scope s(co_await this_context);
+        const auto refuses = []() -> task<> { throw std::logic_error("before it began"); };
+        s.spawn(refuses);
+        co_await s.join();
+    };
+    CHECK_THROWS_WITH(sync_wait(world, body()), "before it began");
+}
+
+TEST_CASE("scope: a copy that throws in spawn() starts nothing") {
+    testing::no_frames_left frames;
+    simulation world;
+    int ran = 0;
+    bool threw = false;
+    const auto body = [&]() -> task<> {
+        scope s(co_await this_context);
+        const auto child = [&ran](const fragile&) -> task<> {
+            ++ran;
+            co_return;
+        };
+        const fragile f(2);
+        try {
+            s.spawn(child, f);
+        } catch (const std::runtime_error&) {
+            threw = true;
+        }
+        co_await s.join();
+    };
+    sync_wait(world, body());
+    CHECK(threw);
+    CHECK(ran == 0);
+}
+
+TEST_CASE("scope: works under the context it was opened with, and is stopped with it") {
+    testing::no_frames_left frames;
+    simulation world;
+    stop_source stop;
+    int stopped = 0;
+    time_point deadline = never;
+    const auto body = [&]() -> task<> {
+        scope s(co_await this_context);
+        const auto child = [&]() -> task<> {
+            const context& ctx = co_await this_context;
+            deadline = ctx.deadline();
+            stopped += cancelled(co_await sleep_for(1h));
+        };
+        s.spawn(child);
+        s.spawn(child);
+        co_await s.join();
+    };
+    testing::started t(world, body(), stop.token(), time_point(5s));
+    world.advance(1ms);
+    CHECK(deadline == time_point(5s));
+    stop.request_stop();
+    world.advance(0s);
+    CHECK(t.ended());
+    CHECK(stopped == 2);
+}
+
+TEST_CASE(
+    "scope: its deadline is reckoned from when it was opened, not from when it is asked for") {
+    testing::no_frames_left frames;
+    simulation world;
+    struct ask {
+        using reply = posthaste::duration;
+    };
+    duration in_scope{}, in_any{};
+    const auto later = [&world](duration& seen) -> task<> {
+        static_cast<void>(co_await sleep_for(1s));
+        const context& ctx = co_await this_context;
+        seen = ctx.deadline().time_since_epoch();
+    };
+    {
+        bus app(world);
+        app.handle<ask>("asked", [&](ask) -> task<duration> {
+            scope s(co_await this_context);
+            s.spawn(later, std::ref(in_scope));
+            static_cast<void>(co_await when_any(later(in_any), sleep_for(1h)));
+            co_await s.join();
+            co_return world.elapsed();
+        });
+        const auto c = app.client<ask>("asked");
+        const auto body = [&]() -> task<bool> {
+            const auto answer = co_await c.call();
+            co_return answer.has_value();
+        };
+        CHECK(app.run(body));
+    }
+    CHECK(in_scope == 5s);
+    CHECK(in_any == 5s);
+}
+
+TEST_CASE("scope: opened where stop was requested already, it is stopped from the beginning") {
+    testing::no_frames_left frames;
+    simulation world;
+    stop_source stop;
+    stop.request_stop();
+    bool stopped = false;
+    const auto body = [&]() -> task<> {
+        scope s(co_await this_context);
+        const auto child = [&]() -> task<> { stopped = cancelled(co_await sleep_for(1h)); };
+        s.spawn(child);
+        co_await s.join();
+    };
+    testing::started t(world, body(), stop.token());
+    world.advance(0s);
+    CHECK(t.ended());
+    CHECK(stopped);
+}
+
+TEST_CASE("scope: tasks may spawn more, which are waited for, after join() it may be used again") {
+    testing::no_frames_left frames;
+    simulation world;
+    int ran = 0;
+    struct tree {
+        static task<> grow(scope& s, int& n, int depth) {
+            ++n;
+            co_await yield();
+            if (depth == 0) co_return;
+            s.spawn(&tree::grow, std::ref(s), std::ref(n), depth - 1);
+            s.spawn(&tree::grow, std::ref(s), std::ref(n), depth - 1);
+        }
+    };
+    const auto body = [&]() -> task<> {
+        scope s(co_await this_context);
+        co_await s.join();  // nothing yet
+        s.spawn(&tree::grow, std::ref(s), std::ref(ran), 5);
+        co_await s.join();
+        CHECK(ran == 63);
+        s.spawn(&tree::grow, std::ref(s), std::ref(ran), 0);
+        co_await s.join();
+    };
+    sync_wait(world, body());
+    CHECK(ran == 64);
+}
+
+TEST_CASE("scope: on a pool its tasks run on all threads, and none is lost") {
+    testing::no_frames_left frames;
+    thread_pool pool(3);
+    std::atomic<int> ran = 0;
+    std::atomic<bool> abroad = false;
+    const auto body = [&]() -> task<> {
+        for (int round = 0; round != 50; ++round) {
+            scope s(co_await this_context);
+            const auto child = [&](int n) -> task<> {
+                for (int i = 0; i != n; ++i) co_await yield();
+                if (!pool.here()) abroad = true;
+                ++ran;
+            };
+            for (int i = 0; i != 40; ++i) s.spawn(child, i % 4);
+            co_await s.join();
+        }
+    };
+    sync_wait(pool, body());
+    CHECK(ran == 2000);
+    CHECK_FALSE(abroad);
+}
+
+TEST_CASE("scope: where all stand still for ever, its tasks are destroyed with it") {
+    testing::no_frames_left frames;
+    simulation world;
+    event never_set;
+    const auto alive = std::make_shared<int>();
+    const auto child = [&](std::shared_ptr<int>) -> task<> {
+        static_cast<void>(co_await never_set.wait());
+    };
+    SECTION("in join()") {
+        const auto body = [&]() -> task<> {
+            scope s(co_await this_context);
+            for (int i = 0; i != 3; ++i) s.spawn(child, alive);
+            co_await s.join();
+        };
+        CHECK_THROWS_AS(sync_wait(world, body()), simulation::stuck);
+    }
+    SECTION("before join()") {
+        const auto body = [&]() -> task<> {
+            scope s(co_await this_context);
+            const auto short_lived = []() -> task<> { co_return; };
+            s.spawn(short_lived);
+            s.spawn(child, alive);
+            s.spawn(short_lived);
+            static_cast<void>(co_await never_set.wait());
+            co_await s.join();
+        };
+        CHECK_THROWS_AS(sync_wait(world, body()), simulation::stuck);
+    }
+    CHECK(alive.use_count() == 1);
+}

@@ -1,0 +1,80 @@
+// On one thread, against a plain queue; with thieves: tests/race/work_ring_race.cpp.
+#include "../support/catch.hpp"
+
+#include <posthaste/run/work_ring.hpp>
+
+#include <array>
+#include <deque>
+#include <random>
+#include <vector>
+
+using namespace posthaste;
+
+TEST_CASE("work_ring: first in, first out, and full at its capacity") {
+    std::vector<work> w(work_ring::capacity + 1);
+    work_ring ring;
+    CHECK(ring.empty());
+    CHECK(ring.take() == nullptr);
+    for (std::uint32_t i = 0; i != work_ring::capacity; ++i) REQUIRE(ring.put(w[i]));
+    CHECK_FALSE(ring.put(w.back()));
+    CHECK(ring.take() == &w[0]);
+    CHECK(ring.put(w.back()));
+    for (std::uint32_t i = 1; i != work_ring::capacity + 1; ++i) REQUIRE(ring.take() == &w[i]);
+    CHECK(ring.empty());
+    CHECK(ring.take() == nullptr);
+}
+
+TEST_CASE("work_ring: a thief takes the older half, and the last of it to run") {
+    for (const std::uint32_t there : {1u, 2u, 3u, 8u, 255u, work_ring::capacity}) {
+        std::vector<work> w(there);
+        work_ring victim, thief;
+        for (work& each : w) REQUIRE(victim.put(each));
+        const std::uint32_t half = there - there / 2;
+        CHECK(thief.steal_from(victim) == &w[half - 1]);
+        for (std::uint32_t i = 0; i != half - 1; ++i) REQUIRE(thief.take() == &w[i]);
+        CHECK(thief.empty());
+        for (std::uint32_t i = half; i != there; ++i) REQUIRE(victim.take() == &w[i]);
+        CHECK(victim.empty());
+        CHECK(thief.steal_from(victim) == nullptr);
+    }
+}
+
+TEST_CASE("work_ring: gives what a queue would give, whatever is done in whatever order") {
+    for (unsigned seed = 1; seed != 30; ++seed) {
+        std::minstd_rand random(seed);
+        std::array<work_ring, 2> rings;
+        std::array<std::deque<work*>, 2> expected;
+        std::vector<work> w(4096);
+        std::size_t next = 0;
+        for (int step = 0; step != 4000; ++step) {
+            const std::size_t me = random() % 2, other = 1 - me;
+            switch (random() % 5) {
+                case 0:
+                    CHECK(rings[me].take() ==
+                          (expected[me].empty() ? nullptr : expected[me].front()));
+                    if (!expected[me].empty()) expected[me].pop_front();
+                    break;
+                case 1:
+                    if (!expected[me].empty()) break;
+                    if (expected[other].empty()) {
+                        CHECK(rings[me].steal_from(rings[other]) == nullptr);
+                    } else {
+                        const std::size_t there = expected[other].size(), half = there - there / 2;
+                        for (std::size_t i = 0; i != half; ++i) {
+                            expected[me].push_back(expected[other].front());
+                            expected[other].pop_front();
+                        }
+                        CHECK(rings[me].steal_from(rings[other]) == expected[me].back());
+                        expected[me].pop_back();
+                    }
+                    break;
+                default:
+                    const bool room = expected[me].size() < work_ring::capacity;
+                    work& one = w[next++ % w.size()];
+                    CHECK(rings[me].put(one) == room);
+                    if (room) expected[me].push_back(&one);
+            }
+            CHECK(rings[me].empty() == expected[me].empty());
+        }
+    }
+}

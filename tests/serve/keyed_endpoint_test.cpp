@@ -1,0 +1,312 @@
+#include <posthaste/serve/keyed_endpoint.hpp>
+
+#include "../support/conversation.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+using namespace posthaste;
+using namespace std::chrono_literals;
+using posthaste::testing::launched;
+using posthaste::testing::outcome;
+
+namespace {
+
+struct order {
+    using reply = int;
+    std::string customer;
+    int n;
+};
+struct cancel {
+    std::string customer;
+    int n;
+};
+struct fussy_key {
+    std::string text;
+    bool operator==(const fussy_key&) const = default;
+};
+struct fussy {
+    using reply = int;
+    fussy_key key;
+};
+struct numbered {
+    using reply = int;
+    int key;
+};
+
+task<result<int>> call(client<order> c, std::string customer, int n) {
+    co_return co_await c.call(customer, n);
+}
+
+bool hash_throws = false;
+
+}  // namespace
+
+template <>
+struct std::hash<fussy_key> {
+    std::size_t operator()(const fussy_key& k) const {
+        if (hash_throws || k.text == "bad") throw std::runtime_error("no hash");
+        return k.text.size();
+    }
+};
+
+namespace {
+
+/// The endpoint itself, to see its lanes.
+struct bare {
+    struct nothing : handler {
+        nothing() : handler(entries) {}
+        static constexpr handler::entry entries[1]{{&detail::type_of<numbered>, nullptr, false}};
+    };
+    simulation sim;
+    dead_letters dead;
+    keyed<int numbered::*> mode{&numbered::key};
+    keyed_endpoint<int numbered::*, int, numbered> e{"k", sim, dead, std::make_unique<nothing>(),
+                                                     mode};
+    int lanes() {
+        int n = 0;
+        e.for_each_lane(&n, [](void* to, lane&) { ++*static_cast<int*>(to); });
+        return n;
+    }
+    lane* claim(int key) {
+        detail::sent<numbered> letter(key);
+        return e.claim(letter);
+    }
+    void give_back(lane& l) {
+        sim.post(l);
+        sim.drive_ready();
+    }
+};
+
+}  // namespace
+
+TEST_CASE("keyed_endpoint: in order for each key, and for each sender") {
+    testing::no_frames_left frames;
+    for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+        simulation sim(seed);
+        bus app(sim);
+        std::map<std::string, std::vector<int>> seen;
+        std::map<std::string, int> inside;
+        app.handle<order>("orders", keyed(&order::customer), [&](order o) -> task<int> {
+            CHECK(++inside[o.customer] == 1);
+            if (o.n % 2 == 0) co_await yield();
+            seen[o.customer].push_back(o.n);
+            if (o.n % 5 == 0) co_await sleep_for(1ms);
+            --inside[o.customer];
+            co_return 0;
+        });
+        const auto c = app.client<order>("orders");
+        const auto sender = [](client<order> to, int from) -> task<int> {
+            const std::string mine = "customer " + std::to_string(from) + " with a long name";
+            for (int n = 0; n != 30; ++n) {
+                CHECK(to.send(mine, n));
+                if (n % 3 == 0) co_await yield();
+                if (n % 4 == 0) {
+                    const auto r = co_await to.call(mine, ++n);
+                    CHECK(r.has_value());
+                }
+            }
+            co_return 0;
+        };
+        std::vector<std::unique_ptr<launched<int>>> senders;
+        for (int from = 0; from != 5; ++from)
+            senders.push_back(std::make_unique<launched<int>>(sim, sender(c, from)));
+        sim.advance(10s);
+        CHECK(seen.size() == 5);
+        for (const auto& [customer, numbers] : seen) {
+            CHECK(numbers.size() >= 30);
+            CHECK(std::is_sorted(numbers.begin(), numbers.end()));
+        }
+        for (const auto& s : senders) CHECK(s->done());
+        CHECK(app.counts("orders").left == 0);
+    }
+}
+
+TEST_CASE("keyed_endpoint: keys do not wait for one another") {
+    testing::no_frames_left frames;
+    simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 6))));
+    bus app(sim);
+    int inside = 0, most = 0;
+    app.handle<order>("orders", keyed(&order::customer), [&](order o) -> task<int> {
+        most = std::max(most, ++inside);
+        co_await sleep_for(10ms);
+        --inside;
+        co_return o.n;
+    });
+    const auto c = app.client<order>("orders");
+    for (int i = 0; i != 100; ++i) CHECK(c.send(std::to_string(i % 50), i));
+    sim.advance(11ms);
+    CHECK(most == 50);
+    sim.advance(10ms);
+    CHECK(app.counts("orders").handled == 100);  // 2 for each key: 20 ms in all
+}
+
+TEST_CASE("keyed_endpoint: all message types of a service share their keys' order") {
+    testing::no_frames_left frames;
+    simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 6))));
+    bus app(sim);
+    struct shop {
+        std::vector<int>* seen;
+        task<int> operator()(order o) {
+            co_await sleep_for(1ms);
+            seen->push_back(o.n);
+            co_return o.n;
+        }
+        void operator()(const cancel& c) { seen->push_back(-c.n); }
+    };
+    std::vector<int> seen;
+    const auto customer = [](const auto& m) -> const std::string& { return m.customer; };
+    app.handle<order, cancel>("shop", keyed(customer), shop{&seen});
+    const auto c = app.client<order, cancel>("shop");
+    for (int i = 1; i != 5; ++i) {
+        CHECK(c.send<order>("Ann", i));
+        CHECK(c.send<cancel>("Ann", i));
+    }
+    sim.advance(1s);
+    CHECK(seen == std::vector<int>{1, -1, 2, -2, 3, -3, 4, -4});
+}
+
+TEST_CASE("keyed_endpoint: a call for an idle key runs at once, for a busy one it queues") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    app.handle<order>("orders", keyed(&order::customer), [](order o) -> task<int> {
+        if (o.n == 0) co_await sleep_for(10ms);
+        co_return o.n;
+    });
+    const auto c = app.client<order>("orders");
+    launched<result<int>> slow(sim, call(c, "Ann", 0));
+    sim.advance(1ms);
+    app.run([&]() -> task<> {
+        const auto steps = sim.steps();
+        const auto r = co_await c.call("Bob", 1);
+        CHECK(*r == 1);
+        CHECK(sim.steps() == steps);
+        const auto q = co_await c.call("Ann", 2);
+        CHECK(*q == 2);
+        CHECK(sim.elapsed() == 10ms);
+    });
+    sim.drive_ready();
+    CHECK(*slow.value() == 0);
+}
+
+TEST_CASE("keyed_endpoint: ever new keys share the lanes that have run dry") {
+    testing::no_frames_left frames;
+    bare b;
+    for (int key = 0; key != 10000; ++key) {
+        lane* const l = b.claim(key);
+        REQUIRE(l);
+        b.give_back(*l);
+    }
+    CHECK(b.e.idle());
+    CHECK(b.lanes() == 1);
+}
+
+TEST_CASE("keyed_endpoint: lanes at work are left alone, and dry ones found among them") {
+    testing::no_frames_left frames;
+    bare b;
+    std::vector<lane*> busy;
+    for (int key = 0; key != 100; ++key) {  // each ran dry once, and is at work again
+        lane* const once = b.claim(key);
+        REQUIRE(once);
+        busy.push_back(once);
+    }
+    CHECK(b.lanes() == 100);
+    for (lane* l : busy) b.give_back(*l);
+    for (int key = 0; key != 100; ++key) CHECK(b.claim(key) == busy[static_cast<std::size_t>(key)]);
+    for (int key = 1000; key != 11000; ++key) {
+        lane* const l = b.claim(key);
+        REQUIRE(l);
+        CHECK(std::find(busy.begin(), busy.end(), l) == busy.end());
+        CHECK(b.claim(key) == nullptr);  // one lane a key
+        b.give_back(*l);
+    }
+    CHECK(b.lanes() < 120);
+    for (lane* l : busy) b.give_back(*l);
+    CHECK(b.e.idle());
+}
+
+TEST_CASE("keyed_endpoint: ten thousand keys one after the other are all handled in order") {
+    testing::no_frames_left frames;
+    simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 4))));
+    bus app(sim);
+    std::map<int, int> next;
+    app.handle<numbered>("n",
+                         keyed([](const numbered& m) { return m.key / 2; }).capacity(unbounded),
+                         [&](numbered m) -> task<int> {
+                             co_await yield();
+                             CHECK(next[m.key / 2]++ == m.key % 2);
+                             co_return 0;
+                         });
+    const auto c = app.client<numbered>("n");
+    for (int key = 0; key != 20000; ++key) {
+        c.send(key);
+        if (key % 100 == 0) sim.drive_ready();
+    }
+    sim.drive_ready();
+    CHECK(next.size() == 10000);
+    CHECK(app.counts("n").handled == 20000);
+}
+
+TEST_CASE("keyed_endpoint: a message whose key cannot be had is dropped, and its caller told") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    app.handle<fussy>("fussy", keyed(&fussy::key), [](fussy) { return 1; });
+    const auto c = app.client<fussy>("fussy");
+    CHECK(c.send("bad"));
+    const auto r = app.run([&]() -> task<result<int>> { co_return co_await c.call("bad"); });
+    CHECK(outcome(r) == "overloaded, none");
+    sim.advance(1ms);
+    const account a = app.counts("fussy");
+    CHECK(a.dropped == 2);
+    CHECK(a.adds_up());
+    CHECK(app.dead_letters().total() == 1);
+    CHECK(c.send("good"));
+    sim.advance(1ms);
+    CHECK(app.counts("fussy").handled == 1);
+}
+
+TEST_CASE("keyed_endpoint: a hash that throws while a lane is reused does no harm") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    app.handle<fussy>("fussy", keyed(&fussy::key), [](fussy) { return 1; });
+    const auto c = app.client<fussy>("fussy");
+    CHECK(c.send("a"));
+    sim.advance(1ms);
+    hash_throws = true;
+    CHECK(c.send("bb"));
+    sim.advance(1ms);
+    hash_throws = false;
+    for (const char* key : {"a", "bb", "ccc", "a"}) {
+        CHECK(c.send(key));
+        sim.advance(1ms);
+    }
+    CHECK(app.counts("fussy").handled == 5);
+    CHECK(app.counts("fussy").dropped == 1);
+}
+
+TEST_CASE("keyed_endpoint: a stop callback of a handler may ask for the counts") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    std::uint64_t seen = 0;
+    app.handle<numbered>("n", keyed(&numbered::key), [&](numbered, context& c) -> task<int> {
+        const stop_callback told(c.stop(), [&] { seen = app.counts("n").left; });
+        co_await sleep_for(1h);
+        co_return 0;
+    });
+    for (int i = 0; i != 3; ++i) CHECK(app.client<numbered>("n").send(i));
+    sim.advance(1ms);
+    static_cast<void>(app.drain(0ms));
+    CHECK(seen == 3);
+}

@@ -1,0 +1,171 @@
+#include <posthaste/serve/lane.hpp>
+
+#include "../support/conversation.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+using namespace posthaste;
+using namespace std::chrono_literals;
+using posthaste::testing::launched;
+using posthaste::testing::outcome;
+using posthaste::testing::sleep_soundly;
+using posthaste::testing::stand_still;
+
+namespace {
+
+struct job {
+    using reply = int;
+    int n;
+};
+task<result<int>> call(client<job> c, int n) { co_return co_await c.call(n); }
+
+}  // namespace
+
+TEST_CASE("lane: after some messages it lets others of the executor have their turn") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    int handled = 0, most_at_once = 0, last = 0;
+    app.handle<job>("jobs", [&](job) { return ++handled; });
+    const auto c = app.client<job>("jobs");
+    for (int i = 0; i != 1000; ++i) CHECK(c.send(i));
+    const auto other = [&]() -> task<int> {
+        while (handled < 1000) {
+            most_at_once = std::max(most_at_once, handled - last);
+            last = handled;
+            co_await yield();
+        }
+        co_return 0;
+    };
+    // Two are ready at any time; by chance one of them may be chosen some times in a row.
+    launched<int> looker(sim, other());
+    sim.drive_ready();
+    CHECK(looker.done());
+    CHECK(handled == 1000);
+    CHECK(most_at_once >= 64);
+    CHECK(most_at_once < 1000);
+}
+
+TEST_CASE("lane: a handler that is cancelled hears of it, once it runs") {
+    testing::no_frames_left frames;
+    simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 6))));
+    bus app(sim);
+    std::vector<std::string> heard;
+    app.handle<job>("jobs", [&](job j, context& c) -> task<int> {
+        const stop_callback told(c.stop(),
+                                 [&] { heard.push_back("callback " + std::to_string(j.n)); });
+        const auto slept = co_await sleep_for(1h);
+        heard.push_back(std::string(slept ? "slept " : "woken ") + std::to_string(j.n));
+        CHECK(c.stop_requested() == !slept.has_value());
+        co_return j.n;
+    });
+    const auto c = app.client<job>("jobs", deadline(forever));
+    launched<result<int>> first(sim, call(c, 1));
+    sim.advance(1ms);
+    launched<result<int>> second(sim, call(c, 2));
+    sim.advance(1ms);
+    first.stop();
+    sim.advance(1ms);
+    CHECK(heard == std::vector<std::string>{"callback 1", "woken 1"});
+    CHECK_FALSE(second.done());  // the next one on this lane is not asked to stop
+    second.stop();
+    sim.advance(1ms);
+    CHECK(heard.size() == 4);
+    CHECK(outcome(first.value()) == "cancelled, unknown");
+    CHECK(outcome(second.value()) == "cancelled, unknown");
+}
+
+TEST_CASE("lane: a caller that has gone cannot cancel the message that came after its own") {
+    testing::no_frames_left frames;
+    for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+        simulation sim(seed);
+        bus app(sim);
+        bool disturbed = false;
+        app.handle<job>("jobs", [&](job j, context& c) -> task<int> {
+            co_await sleep_for(j.n == 1 ? 10ms : 50ms);
+            if (j.n == 2) disturbed = disturbed || c.stop_requested();
+            co_return j.n;
+        });
+        const auto hasty = app.client<job>("jobs", deadline(10ms));  // as long as the handler
+        launched<result<int>> first(sim, call(hasty, 1));
+        sim.advance(1ms);
+        launched<result<int>> second(sim, call(app.client<job>("jobs"), 2));
+        sim.advance(1s);
+        CHECK(*second.value() == 2);
+        CHECK_FALSE(disturbed);
+        const std::string how = outcome(first.value());
+        CHECK((how == "value" || how == "deadline exceeded, unknown"));
+        CHECK(app.counts("jobs").handled == 2);
+    }
+}
+
+TEST_CASE("lane: a handler that ends in the step that cancels it ends once") {
+    testing::no_frames_left frames;
+    int values = 0, cancelled = 0;
+    for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+        simulation sim(seed);
+        bus app(sim);
+        app.handle<job>("jobs", [](job j) -> task<int> {
+            co_await sleep_for(10ms);
+            co_return j.n;
+        });
+        launched<result<int>> caller(sim, call(app.client<job>("jobs"), 1));
+        const auto stop = [](launched<result<int>>& whom) -> task<int> {
+            co_await sleep_for(10ms);
+            whom.stop();
+            co_return 0;
+        };
+        launched<int> stopper(sim, stop(caller));
+        sim.advance(1s);
+        REQUIRE(stopper.done());
+        const std::string how = outcome(caller.value());
+        if (how == "value") ++values;
+        else if (how == "cancelled, unknown") ++cancelled;
+        const account a = app.counts("jobs");
+        CHECK(a.handled == 1);
+        CHECK(a.late == (how == "value" ? 0u : 1u));
+    }
+    CHECK(values + cancelled == 200);
+    CHECK(values > 0);
+    CHECK(cancelled > 0);
+}
+
+TEST_CASE("lane: a handler destroyed where it stands frees what it holds, and reads on") {
+    testing::no_frames_left frames;
+    auto held = std::make_shared<int>(1);
+    simulation sim;
+    {
+        bus_options options;
+        options.grace = 0ms;
+        bus app(sim, options);
+        app.handle<job>("jobs", parallel(2), [&](job j) -> task<int> {
+            const auto mine = held;
+            co_await stand_still();
+            co_return j.n;
+        });
+        for (int i = 0; i != 5; ++i) CHECK(app.client<job>("jobs").send(i));
+        sim.advance(1ms);
+        CHECK(held.use_count() == 3);
+    }
+    CHECK(held.use_count() == 1);
+}
+
+TEST_CASE("lane: handlers that end one after the other at once use no stack for it") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    const auto deep = [](auto& self, int n) -> task<int> {
+        if (n == 0) co_return 0;
+        co_return co_await self(self, n - 1) + 1;
+    };
+    app.handle<job>("jobs", [&](job j) -> task<int> { co_return co_await deep(deep, j.n); });
+    CHECK(*app.run([&] { return call(app.client<job>("jobs"), 3000); }) == 3000);
+    for (int i = 0; i != 1000; ++i) CHECK(app.client<job>("jobs").send(1));
+    sim.drive_ready();
+    CHECK(app.counts("jobs").handled == 1001);
+}

@@ -1,0 +1,93 @@
+#include <posthaste/serve/parallel_endpoint.hpp>
+
+#include "../support/conversation.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+using namespace posthaste;
+using namespace std::chrono_literals;
+using posthaste::testing::launched;
+using posthaste::testing::outcome;
+
+namespace {
+
+struct job {
+    using reply = int;
+    int n;
+};
+task<result<int>> call(client<job> c, int n) { co_return co_await c.call(n); }
+
+}  // namespace
+
+TEST_CASE("parallel_endpoint: runs n at once, and never more, called or sent") {
+    testing::no_frames_left frames;
+    const int n = GENERATE(1, 2, 5, 64, 65, 130);
+    for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+        simulation sim(seed);
+        bus app(sim);
+        int inside = 0, most = 0;
+        app.handle<job>("jobs", parallel(static_cast<std::size_t>(n)), [&](job j) -> task<int> {
+            most = std::max(most, ++inside);
+            co_await sleep_for(std::chrono::milliseconds(1 + j.n % 3));
+            --inside;
+            co_return j.n;
+        });
+        const auto c = app.client<job>("jobs", deadline(forever));
+        std::vector<std::unique_ptr<launched<result<int>>>> callers;
+        for (int i = 0; i != 2 * n + 3; ++i) {
+            CHECK(c.send(i));
+            callers.push_back(std::make_unique<launched<result<int>>>(sim, call(c, i)));
+        }
+        sim.advance(10s);
+        CHECK(most == n);
+        CHECK(inside == 0);
+        for (auto& one : callers) CHECK(outcome(one->value()) == "value");
+        CHECK(app.counts("jobs").handled == static_cast<std::uint64_t>(4 * n + 6));
+        CHECK(app.counts("jobs").left == 0);
+    }
+}
+
+TEST_CASE("parallel_endpoint: has n lanes, each claimed by one at a time") {
+    testing::no_frames_left frames;
+    simulation sim;
+    dead_letters dead;
+    struct handles_job : handler {
+        handles_job() : handler({}) {}
+    };
+    parallel_endpoint e("jobs", sim, dead, std::make_unique<handles_job>(), parallel(70));
+    envelope letter(detail::type_of<job>, [](envelope&) noexcept {});
+    int lanes = 0;
+    e.for_each_lane(&lanes, [](void* n, lane&) { ++*static_cast<int*>(n); });
+    CHECK(lanes == 70);
+    std::set<lane*> claimed;
+    while (lane* l = e.claim(letter)) claimed.insert(l);
+    CHECK(claimed.size() == 70);
+    CHECK_FALSE(e.idle());
+    for (lane* l : claimed) sim.post(*l);
+    sim.drive_ready();
+    CHECK(e.idle());
+    CHECK(e.claim(letter) != nullptr);
+}
+
+TEST_CASE("parallel_endpoint: one slow message keeps no other from being handled") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    app.handle<job>("jobs", parallel(2), [](job j) -> task<int> {
+        if (j.n == 0) co_await sleep_for(1h);
+        co_return j.n;
+    });
+    const auto c = app.client<job>("jobs", deadline(forever));
+    launched<result<int>> slow(sim, call(c, 0));
+    sim.advance(1ms);
+    for (int i = 1; i != 20; ++i) CHECK(*app.run([&] { return call(c, i); }) == i);
+    CHECK(sim.elapsed() == 1ms);
+    sim.advance(2h);
+    CHECK(*slow.value() == 0);
+}

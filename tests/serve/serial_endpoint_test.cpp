@@ -1,0 +1,151 @@
+// Contract 3, as far as one thread can show it; tests/race/order_race.cpp has the threads.
+#include <posthaste/serve/serial_endpoint.hpp>
+
+#include "../support/conversation.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+using namespace posthaste;
+using namespace std::chrono_literals;
+using posthaste::testing::launched;
+using posthaste::testing::outcome;
+
+namespace {
+
+struct note {
+    using reply = int;
+    int from;
+    int n;
+};
+
+task<int> send_many(client<note> c, int from, int count) {
+    for (int n = 0; n != count; ++n) {
+        CHECK(c.send(from, n));
+        if (n % 3 == from % 3) co_await yield();
+        if (n % 7 == 0) {
+            const auto r = co_await c.call(from, ++n);
+            CHECK(r.has_value());
+        }
+    }
+    co_return count;
+}
+
+}  // namespace
+
+TEST_CASE("serial_endpoint: what one sender sends and calls is handled in that order") {
+    testing::no_frames_left frames;
+    for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+        simulation sim(seed);
+        bus app(sim);
+        std::map<int, std::vector<int>> seen;
+        app.handle<note>("notes", [&](note n) -> task<int> {
+            if (n.n % 2 == 0) co_await yield();
+            seen[n.from].push_back(n.n);
+            if (n.n % 5 == 0) co_await sleep_for(1ms);
+            co_return 0;
+        });
+        std::vector<std::unique_ptr<launched<int>>> senders;
+        for (int from = 0; from != 5; ++from) {
+            senders.push_back(std::make_unique<launched<int>>(
+                sim, send_many(app.client<note>("notes"), from, 40)));
+        }
+        sim.advance(10s);
+        for (const auto& [from, numbers] : seen) {
+            REQUIRE(numbers.size() >= 40);
+            for (std::size_t i = 0; i != numbers.size(); ++i)
+                REQUIRE(numbers[i] == static_cast<int>(i));
+        }
+        CHECK(seen.size() == 5);
+        for (const auto& s : senders) CHECK(s->done());
+    }
+}
+
+TEST_CASE("serial_endpoint: never two at a time, across every suspension") {
+    testing::no_frames_left frames;
+    for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+        simulation sim(seed);
+        bus app(sim);
+        int inside = 0, most = 0, done = 0;
+        app.handle<note>("notes", [&](note n) -> task<int> {
+            most = std::max(most, ++inside);
+            co_await yield();
+            if (n.n % 2 == 0) co_await sleep_for(1ms);
+            co_await yield();
+            --inside;
+            co_return ++done;
+        });
+        std::vector<std::unique_ptr<launched<int>>> senders;
+        for (int from = 0; from != 4; ++from) {
+            senders.push_back(std::make_unique<launched<int>>(
+                sim, send_many(app.client<note>("notes"), from, 10)));
+        }
+        sim.advance(10s);
+        CHECK(most == 1);
+        CHECK(done >= 40);
+        for (const auto& s : senders) CHECK(s->done());
+    }
+}
+
+TEST_CASE("serial_endpoint: a call is claimed only while nothing is queued or handled") {
+    testing::no_frames_left frames;
+    simulation sim;
+    dead_letters dead;
+    struct handles_note : handler {
+        handles_note() : handler({}) {}
+    };
+    serial_endpoint e("notes", sim, dead, std::make_unique<handles_note>(), serial);
+    envelope letter(detail::type_of<note>, [](envelope&) noexcept {});
+    CHECK(e.idle());
+    lane* const l = e.claim(letter);
+    REQUIRE(l);
+    CHECK_FALSE(e.idle());
+    CHECK(e.claim(letter) == nullptr);
+    int lanes = 0;
+    e.for_each_lane(&lanes, [](void* n, lane&) { ++*static_cast<int*>(n); });
+    CHECK(lanes == 1);
+    e.close();
+    sim.post(*l);  // it reads on, finds nothing, and gives itself back
+    sim.drive_ready();
+    CHECK(e.idle());
+    CHECK(e.claim(letter) == nullptr);  // shut
+    CHECK(e.put(letter, false) == endpoint_core::admission::closed);
+}
+
+TEST_CASE(
+    "serial_endpoint: while senders evict its oldest, the reader still sees the rest in order") {
+    testing::no_frames_left frames;
+    for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+        simulation sim(seed);
+        bus app(sim);
+        std::vector<int> seen;
+        app.handle<note>("notes", serial.capacity(3).full(when_full::drop_oldest),
+                         [&](note n) -> task<int> {
+                             seen.push_back(n.n);
+                             co_await yield();
+                             co_return 0;
+                         });
+        const auto c = app.client<note>("notes");
+        const auto flood = [](client<note> to) -> task<int> {
+            for (int n = 0; n != 100; ++n) {
+                CHECK(to.send(0, n));
+                if (n % 2 == 0) co_await yield();
+            }
+            co_return 0;
+        };
+        launched<int> sender(sim, flood(c));
+        sim.advance(1s);
+        REQUIRE(sender.done());
+        CHECK(std::is_sorted(seen.begin(), seen.end()));
+        CHECK(seen.back() == 99);
+        const account a = app.counts("notes");
+        CHECK(a.accepted == 100);
+        CHECK(a.handled == seen.size());
+        CHECK(a.handled + a.dropped == 100);
+        CHECK(app.dead_letters().total() == a.dropped);
+    }
+}
