@@ -12,7 +12,7 @@ using namespace posthaste;
 
 namespace {
 
-constexpr int rounds = 40, each = 20'000, thieves = 2;
+constexpr int rounds = 100, each = 20'000, thieves = 2;
 
 struct item : work {
     int written = 0;  // by the owner, before it puts it
@@ -51,10 +51,13 @@ void one_round(outcomes& seen, unsigned round) {
             const std::size_t other = 3 - me;
             while (left.load(std::memory_order_relaxed) > 0) {
                 stumble(random);
+                // in some rounds the second thief knows only the first one
+                const bool at_owner = me == 1 || round % 3 != 0;
                 if (work* w = ring[me].take()) take(w, seen.with_more);
-                else if (work* v = ring[me].steal_from(ring[0])) take(v, seen.stolen);
+                else if (work* v = at_owner ? ring[me].steal_from(ring[0]) : nullptr)
+                    take(v, seen.stolen);
                 else if (work* u = ring[me].steal_from(ring[other])) take(u, seen.stolen_back);
-                else std::this_thread::yield();
+                else if (random >> 28 == 0) std::this_thread::yield();
             }
         });
     }
@@ -62,8 +65,11 @@ void one_round(outcomes& seen, unsigned round) {
     std::size_t next = 0;
     while (left.load(std::memory_order_relaxed) > 0) {
         stumble(random);
-        const bool more_than_taken = round % 4 == 0 || (random >> 16) % 3 != 0;
-        if (next != items.size() && more_than_taken) {
+        // one by one, so that all want the same; or more than is taken; or as much as there is room
+        const bool puts = round % 4 == 0   ? true
+                          : round % 4 == 1 ? (random >> 16) % 3 != 0
+                                           : ring[0].empty();
+        if (next != items.size() && puts) {
             items[next].written = 7;
             if (ring[0].put(items[next])) {
                 ++next;
@@ -88,7 +94,7 @@ int main() {
         return seen.by_owner > 0 && seen.stolen > 0 && seen.with_more > 0 && seen.stolen_back > 0 &&
                seen.full > 0;
     };
-    for (unsigned round = 0; round < rounds || (round < 10 * rounds && !all_seen()); ++round) {
+    for (unsigned round = 0; round < rounds || (round < 1000 && !all_seen()); ++round) {
         one_round(seen, round);
         dog.pat("work_ring, a later round");
     }

@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <coroutine>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -288,7 +289,7 @@ TEST_CASE(
         using reply = posthaste::duration;
     };
     duration in_scope{}, in_any{};
-    const auto later = [&world](duration& seen) -> task<> {
+    const auto later = [](duration& seen) -> task<> {
         static_cast<void>(co_await sleep_for(1s));
         const context& ctx = co_await this_context;
         seen = ctx.deadline().time_since_epoch();
@@ -377,6 +378,36 @@ TEST_CASE("scope: on a pool its tasks run on all threads, and none is lost") {
     sync_wait(pool, body());
     CHECK(ran == 2000);
     CHECK_FALSE(abroad);
+}
+
+TEST_CASE("scope: a bus that ends destroys a handler that stands in one, with the scope's tasks") {
+    testing::no_frames_left frames;
+    struct ask {};
+    struct deaf {  // nobody resumes it, and no stop reaches it
+        bool await_ready() const noexcept { return false; }
+        void await_suspend(std::coroutine_handle<>) const noexcept {}
+        void await_resume() const noexcept {}
+    };
+    const auto alive = std::make_shared<int>();
+    detail::flag begun;
+    {
+        bus_options options;
+        options.threads = 2;
+        options.grace = 0ms;
+        bus app(options);
+        const auto child = [](std::shared_ptr<int>) -> task<> { co_await deaf(); };
+        app.handle<ask>("asked", [&](ask) -> task<> {
+            scope s(co_await this_context);
+            s.spawn(child, alive);
+            s.spawn(child, alive);
+            co_await yield();
+            begun.set();
+            co_await s.join();
+        });
+        CHECK(app.client<ask>("asked").send().has_value());
+        begun.wait();
+    }
+    CHECK(alive.use_count() == 1);
 }
 
 TEST_CASE("scope: where all stand still for ever, its tasks are destroyed with it") {

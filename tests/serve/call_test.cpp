@@ -241,10 +241,10 @@ TEST_CASE("call: a nested call knows the outer deadline also after the handler h
         co_return ok ? 1 : 2;
     });
     duration ended{}, left{};
-    app.handle<ask>("outer", [&, never = app.client<ask>("never")](ask a, context& c) -> task<int> {
+    app.handle<ask>("outer", [&, inner = app.client<ask>("never")](ask a, context& c) -> task<int> {
         co_await sleep_for(30ms);
         left = c.time_left();
-        const auto r = co_await never.call(a.n);
+        const auto r = co_await inner.call(a.n);
         ended = sim.elapsed();
         co_return r ? 1 : 2;
     });

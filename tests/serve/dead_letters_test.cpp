@@ -143,7 +143,7 @@ TEST_CASE("dead_letters: a send that waited for room ends there with its message
 TEST_CASE("dead_letters: the latest are kept, all are counted") {
     testing::no_frames_left frames;
     simulation sim;
-    const std::size_t capacity = GENERATE(0, 1, 3);
+    const auto capacity = static_cast<std::size_t>(GENERATE(0, 1, 3));
     bus_options options;
     options.dead_letters = capacity;
     bus app(sim, options);
