@@ -133,9 +133,15 @@ public:
         a.refused = refused_.load(std::memory_order_relaxed);
         a.late = late_.load(std::memory_order_relaxed);
         a.late_by = duration(late_by_.load(std::memory_order_relaxed));
-        const std::uint64_t taken = taken_.load(std::memory_order_relaxed);
+        // The two of one moment: nothing was taken between the looks at `taken_` before and after.
+        std::uint64_t taken = taken_.load(std::memory_order_seq_cst);  // (1)
+        std::uint64_t queued = 0;
+        for (int looks = 0; looks != 1000; ++looks) {
+            queued = accepted_.load(std::memory_order_seq_cst);  // (1)
+            const std::uint64_t again = taken_.load(std::memory_order_seq_cst);  // (1)
+            if (again == std::exchange(taken, again)) break;
+        }
         const std::uint64_t here = inline_.load(std::memory_order_relaxed);
-        const std::uint64_t queued = accepted_.load(std::memory_order_relaxed);
         std::uint64_t running = 0;
         for_each_lane(&running,
                       [](void* n, lane& l) { *static_cast<std::uint64_t*>(n) += l.busy(); });
