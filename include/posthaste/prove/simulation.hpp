@@ -9,7 +9,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -29,8 +28,8 @@ namespace posthaste {
 ///     app.run(my_test);            // returns at once, whatever the time it took in there
 ///
 /// Errors     `simulation::stuck` from drive(), where nothing is left that could ever run: it says
-///            what is parked, on what, since when. Without exceptions it says so on stderr, and
-///            ends the program.
+///            what is parked, on what, since when. Without exceptions it
+///            ends the program; report() says the same in a debugger.
 /// Threads    one.
 class simulation final : public executor {
 public:
@@ -149,11 +148,7 @@ private:
         detail::thread_state before_;
     };
 
-    [[noreturn]] void give_up() const {
-        const std::string text = report();
-        if constexpr (!detail::exceptions_enabled) std::fprintf(stderr, "%s\n", text.c_str());
-        detail::raise(stuck(text));
-    }
+    [[noreturn]] void give_up() const { detail::raise(stuck(report())); }
     static std::string milliseconds(duration d) {
         const auto us = std::chrono::duration_cast<std::chrono::microseconds>(d).count();
         std::string fraction = std::to_string(us % 1000);
