@@ -219,3 +219,60 @@ TEST_CASE("run_loop: runs a whole program of tasks that wait for one another") {
     CHECK(b.ended());
     CHECK(order == std::vector{1, 2, 3});
 }
+
+TEST_CASE(
+    "run_loop: threads that drive it at once all get what they are after, one runs the work") {
+    testing::no_frames_left frames;
+    constexpr int threads = 4, each = 300;
+    run_loop loop;
+    int inside = 0;  // no lock: one at a time runs the loop's work
+    long sum = 0;
+    const auto body = [&](int n) -> task<int> {
+        ++inside;
+        sum += n;
+        CHECK(inside == 1);
+        --inside;
+        co_await yield();
+        if (n % 16 == 0) co_await sleep_for(50us);
+        co_return n;
+    };
+    std::atomic<int> right = 0;
+    std::vector<std::thread> drivers;
+    for (int t = 0; t != threads; ++t) {
+        drivers.emplace_back([&] {
+            for (int n = 0; n != each; ++n) right += sync_wait(loop, body(n)) == n;
+        });
+    }
+    for (auto& d : drivers) d.join();
+    CHECK(right == threads * each);
+    CHECK(sum == threads * each * (each - 1) / 2);
+    CHECK(loop.idle_here());
+}
+
+TEST_CASE("run_loop: whoever waits beside a drive that never ends gets what it is after") {
+    testing::no_frames_left frames;
+    run_loop loop;
+    event stop, begun;
+    const auto server = [&]() -> task<int> {
+        begun.set();
+        co_return (co_await stop.wait()).has_value();
+    };
+    const auto client = [&]() -> task<int> {
+        co_await yield();
+        co_return 5;
+    };
+    const auto last = [&]() -> task<int> {
+        stop.set();
+        co_return 6;
+    };
+    int served = 0;
+    std::thread driver([&] { served = sync_wait(loop, server()); });
+    sync_wait(begun.wait()).or_throw();  // on a loop of its own
+    CHECK_FALSE(loop.idle_here());
+    CHECK(sync_wait(loop, client()) == 5);
+    const auto until_client = [](void* of) { return !static_cast<event*>(of)->is_set(); };
+    CHECK_FALSE(loop.drive_while(until_client, &stop, loop.now() + 2ms));
+    CHECK(sync_wait(loop, last()) == 6);
+    driver.join();
+    CHECK(served == 1);
+}

@@ -4,6 +4,8 @@
 #include <posthaste/prove/simulation.hpp>
 #include <posthaste/run/sync_wait.hpp>
 #include <posthaste/run/thread_pool.hpp>
+#include <posthaste/wait/event.hpp>
+#include <posthaste/wait/semaphore.hpp>
 #include <posthaste/wait/sleep.hpp>
 
 #include <chrono>
@@ -77,4 +79,15 @@ TEST_CASE("sync_wait: a task that can never go on is destroyed where it stands")
     const auto nap = []() -> task<> { static_cast<void>(co_await sleep_for(forever)); };
     const auto body = [&]() -> task<> { co_await nap(); };
     CHECK_THROWS_AS(sync_wait(world, body()), simulation::stuck);
+}
+
+TEST_CASE("sync_wait: takes whatever may be awaited, as a call or a wait") {
+    testing::no_frames_left frames;
+    event ready;
+    ready.set();
+    CHECK(sync_wait(ready.wait()).has_value());
+    thread_pool pool(1);
+    semaphore permits(1);
+    CHECK(sync_wait(pool, permits.acquire()).has_value());
+    CHECK(sync_wait(pool, sleep_for(1us)).has_value());
 }

@@ -15,6 +15,7 @@
 #include <ctime>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -65,9 +66,11 @@ task<int> recursion(int depth) {
 
 }  // namespace
 
-TEST_CASE("thread_pool: 0 threads are refused") {
+TEST_CASE("thread_pool: a number of threads that cannot be is refused") {
     CHECK_THROWS_AS(thread_pool(0), std::invalid_argument);
-    CHECK_THROWS_WITH(thread_pool(0), Catch::Matchers::ContainsSubstring("1 or more"));
+    CHECK_THROWS_AS(thread_pool(4097), std::invalid_argument);
+    CHECK_THROWS_AS(thread_pool(std::numeric_limits<unsigned>::max()), std::invalid_argument);
+    CHECK_THROWS_WITH(thread_pool(0), Catch::Matchers::ContainsSubstring("1 to 4096"));
     CHECK(thread_pool(1).size() == 1);
     CHECK(thread_pool(5).size() == 5);
     CHECK(thread_pool().size() >= 1);

@@ -24,6 +24,18 @@ public:
         changed_.wait(guard, [this] { return set_; });
     }
 
+    /// Also ends at a poke().
+    void wait_for_poke() noexcept {
+        std::unique_lock guard(mutex_);
+        changed_.wait(guard, [this] { return set_ || poked_; });
+        poked_ = false;
+    }
+    void poke() noexcept {
+        const std::lock_guard guard(mutex_);
+        poked_ = true;
+        changed_.notify_all();
+    }
+
     /// Gives up after `d`; of any length.
     template <typename Duration>
     void wait_for(Duration d) noexcept {
@@ -40,6 +52,7 @@ private:
     std::mutex mutex_;
     std::condition_variable changed_;
     bool set_ = false;
+    bool poked_ = false;
 };
 
 }  // namespace posthaste::detail

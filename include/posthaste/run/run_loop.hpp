@@ -9,13 +9,16 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <thread>
+#include <utility>
 
 namespace posthaste {
 
 /// Runs work, in order of arrival, while a thread drives it: a whole program on main()'s thread, or
 /// the caller's side of sync_wait().
 ///
-/// Threads    post() from any; driven by one at a time.
+/// Threads    any. One at a time drives it: another that would, waits meanwhile for what it is
+///            after, as the first runs the work of all, and drives on when the first has gone.
 /// Cost       no thread, no allocation; asleep while there is nothing to do.
 class run_loop final : public executor {
 public:
@@ -46,46 +49,95 @@ public:
 
     /// `done` is to be set by work of this loop.
     void drive(detail::flag& done) override {
-        run_until([&] { return done.is_set(); }, never);
+        while (!done.is_set()) {
+            const on_stage here_now(*this);
+            if (here_now) run_until([&] { return done.is_set(); }, never);
+            else wait_as_follower(done);
+        }
     }
     bool drive_while(bool (*busy)(void*), void* of, time_point end) override {
-        run_until([&] { return !busy(of) || now() >= end; }, end);
+        const auto over = [&] { return !busy(of) || now() >= end; };
+        while (!over()) {
+            const on_stage here_now(*this);
+            if (here_now) run_until(over, end);
+            else std::this_thread::sleep_for(std::min<duration>(tick, end - now()));
+        }
         return !busy(of);
     }
     void drive_ready() noexcept override {
         const on_stage here_now(*this);
+        if (!here_now) return;
         do {
             while (run_one()) {}
         } while (collect(time_point::min()));
     }
-    bool idle_here() const noexcept override { return driven_ == 0; }
+    bool idle_here() const noexcept override {
+        const std::lock_guard guard(mutex_);
+        return !driver_;
+    }
 
 private:
-    // Makes the calling thread the one that runs this loop's work.
+    static constexpr duration tick = std::chrono::milliseconds(1);
+
+    // Makes the calling thread the one that runs this loop's work, unless another one is.
     class on_stage {
     public:
         explicit on_stage(run_loop& l) noexcept : loop_(l), before_(detail::this_thread()) {
             detail::thread_state& t = detail::this_thread();
+            {
+                const std::lock_guard guard(l.mutex_);
+                if (l.driver_ && l.driver_ != &t) return;
+                outer_ = std::exchange(l.driver_, &t);
+            }
+            on_ = true;
             t.executor = &l;
             t.depth = 0;
-            ++loop_.driven_;
         }
         on_stage(const on_stage&) = delete;
         ~on_stage() {
+            if (!on_) return;
             detail::thread_state& t = detail::this_thread();
             t.executor = before_.executor;
             t.depth = before_.depth;
-            --loop_.driven_;
+            const std::lock_guard guard(loop_.mutex_);
+            loop_.driver_ = outer_;
+            loop_.call_next();
         }
+        explicit operator bool() const noexcept { return on_; }
 
     private:
         run_loop& loop_;
         detail::thread_state before_;
+        const detail::thread_state* outer_ = nullptr;  // this thread, if it drives already
+        bool on_ = false;
     };
+    // A thread that waits for its own flag while another one drives.
+    struct follower {
+        detail::flag& done;
+        follower* next;
+    };
+
+    void wait_as_follower(detail::flag& done) noexcept {
+        follower self{done, nullptr};
+        {
+            const std::lock_guard guard(mutex_);
+            if (!driver_) return;
+            self.next = std::exchange(followers_, &self);
+        }
+        done.wait_for_poke();
+        const std::lock_guard guard(mutex_);
+        follower** link = &followers_;
+        while (*link != &self) link = &(*link)->next;
+        *link = self.next;
+        call_next();  // should it be this one that was called, and it has all it was after
+    }
+    // Under mutex_.
+    void call_next() noexcept {
+        if (!driver_ && followers_) followers_->done.poke();
+    }
 
     template <typename Done>
     void run_until(Done done, time_point limit) {
-        const on_stage here_now(*this);
         while (!done()) {
             fire_timers();
             if (run_one()) {
@@ -122,10 +174,11 @@ private:
         return any;
     }
 
-    work_list ready_;  // the driving thread's own
-    int driven_ = 0;  // drives within one another
+    work_list ready_;  // the driving thread's own, as turns_
     unsigned turns_ = 0;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
+    const detail::thread_state* driver_ = nullptr;  // guarded by mutex_: the driving thread
+    follower* followers_ = nullptr;  // guarded by mutex_
     std::condition_variable changed_;
     work_list inbox_;  // guarded by mutex_
     bool rearmed_ = false;  // guarded by mutex_: another thread armed a timer

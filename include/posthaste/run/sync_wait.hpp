@@ -1,7 +1,9 @@
 // Waiting for a task from outside of any coroutine.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/base/concepts.hpp>
 #include <posthaste/detail/assert.hpp>
+#include <posthaste/run/as_task.hpp>
 #include <posthaste/run/run_loop.hpp>
 #include <posthaste/run/task.hpp>
 
@@ -29,11 +31,21 @@ T sync_wait(executor& where, task<T> t) {
     return promise.take();
 }
 
+/// The same for whatever else may be awaited, as `client.call(...)` or `event.wait()`.
+template <awaitable A>
+auto sync_wait(executor& where, A a) {
+    return sync_wait(where, detail::as_task(std::move(a)));
+}
+
 /// The same on a loop on the calling thread.
 template <typename T>
 T sync_wait(task<T> t) {
     run_loop loop;
     return sync_wait(loop, std::move(t));
+}
+template <awaitable A>
+auto sync_wait(A a) {
+    return sync_wait(detail::as_task(std::move(a)));
 }
 
 }  // namespace posthaste

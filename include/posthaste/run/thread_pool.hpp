@@ -33,8 +33,8 @@ namespace posthaste {
 /// Ordering   none between pieces of work.
 /// Threads    any. Destroying it is for a thread that is none of its own; what is ready then still
 ///            runs, on the destroying thread.
-/// Errors     the constructor: std::invalid_argument for 0 threads, std::system_error without
-///            threads.
+/// Errors     the constructor: std::invalid_argument for a number of threads that is not 1 to
+///            4096, std::system_error without threads.
 /// Cost       post() on a worker: one exchange; from outside: the shared queue, and a wake-up if
 ///            all sleep.
 class thread_pool final : public executor {
@@ -230,8 +230,8 @@ private:
     };
 
     static unsigned checked(unsigned threads) {
-        if (threads == 0)
-            detail::raise(std::invalid_argument("thread_pool: threads must be 1 or more"));
+        if (threads == 0 || threads > 4096)
+            detail::raise(std::invalid_argument("thread_pool: threads must be 1 to 4096"));
         return threads;
     }
     void start() {
