@@ -105,13 +105,15 @@ tally& run(const Mode& mode, std::size_t at_once, int messages, const std::strin
 template <typename Mode>
 void each_policy(const Mode& mode, std::size_t at_once, int messages, const std::string& name) {
     const auto bounded = mode.capacity(capacity);
-    tally reject, newest, wait;
+    tally reject, newest, wait, oldest;
     run(bounded.full(when_full::reject), at_once, messages, name + "_reject", reject);
     demand(reject.refused > 0 && reject.dead == 0, "it refuses", name);
     run(bounded.full(when_full::drop_newest), at_once, messages, name + "_drop_newest", newest);
     demand(newest.dead > 0, "it drops", name);
     run(bounded.full(when_full::wait), at_once, messages, name + "_wait", wait);
     demand(wait.dead == 0 && wait.unanswered == 0, "who waits is served", name);
+    run(bounded.full(when_full::drop_oldest), at_once, messages, name + "_drop_oldest", oldest);
+    demand(oldest.dead > 0, "it drops the oldest", name);
 }
 
 }  // namespace
@@ -121,11 +123,5 @@ int main(int argc, char** argv) {
     each_policy(serial, 1, messages, "serial");
     each_policy(parallel(2), 2, messages, "parallel");
     each_policy(keyed(&job::from), producers, messages, "keyed");
-    tally one, two;
-    run(serial.capacity(capacity).full(when_full::drop_oldest), 1, messages, "serial_drop_oldest",
-        one);
-    run(parallel(2).capacity(capacity).full(when_full::drop_oldest), 2, messages,
-        "parallel_drop_oldest", two);
-    demand(one.dead > 0 && two.dead > 0, "it drops the oldest", "drop_oldest");
     return errors == 0 ? 0 : 1;
 }

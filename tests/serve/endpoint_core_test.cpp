@@ -160,6 +160,7 @@ TEST_CASE("endpoint_core: drop_oldest has the one that waited longest give way, 
     testing::no_frames_left frames;
     drop_oldest_drops_the_first(serial, 1);
     drop_oldest_drops_the_first(parallel(2), 2);
+    drop_oldest_drops_the_first(keyed([](const job&) { return 1; }), 1);
 }
 
 TEST_CASE("endpoint_core: wait lets calls and send_when_room wait, and refuses send") {
@@ -167,15 +168,6 @@ TEST_CASE("endpoint_core: wait lets calls and send_when_room wait, and refuses s
     wait_waits(serial, 1);
     wait_waits(parallel(2), 2);
     wait_waits(keyed([](const job&) { return 1; }), 1);
-}
-
-TEST_CASE("endpoint_core: keyed with drop_oldest is refused, and says what to write") {
-    simulation sim;
-    bus app(sim);
-    const auto made = app.try_handle<job>("work", keyed(&job::key).full(when_full::drop_oldest),
-                                          [](job j) { return j.n; });
-    CHECK(outcome(made) == "rejected, none");
-    CHECK_THAT(made.error().detail(), Catch::Matchers::ContainsSubstring("use drop_newest"));
 }
 
 TEST_CASE("endpoint_core: a queue of capacity n takes n, besides what is being handled") {
@@ -215,8 +207,7 @@ public:
             const std::size_t capacity = 1 + random_() % 4;
             make("serial" + std::to_string(i), serial.capacity(capacity).full(all[i]));
             make("parallel" + std::to_string(i), parallel(2).capacity(capacity).full(all[i]));
-            if (all[i] != when_full::drop_oldest)
-                make("keyed" + std::to_string(i), keyed(&job::key).capacity(capacity).full(all[i]));
+            make("keyed" + std::to_string(i), keyed(&job::key).capacity(capacity).full(all[i]));
         }
         app_->dead_letters().on_letter([this](const dead_letter& l) { ++dead_[l.endpoint()]; });
     }

@@ -310,3 +310,63 @@ TEST_CASE("keyed_endpoint: a stop callback of a handler may ask for the counts")
     static_cast<void>(app.drain(0ms));
     CHECK(seen == 3);
 }
+
+TEST_CASE("keyed_endpoint: the message that gives way is the oldest of all keys") {
+    testing::no_frames_left frames;
+    simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 6))));
+    bus app(sim);
+    std::vector<int> seen, dead;
+    app.handle<order>("orders", keyed(&order::customer).capacity(3).full(when_full::drop_oldest),
+                      [&](order o) -> task<int> {
+                          seen.push_back(o.n);
+                          co_await sleep_for(1s);
+                          co_return 0;
+                      });
+    app.dead_letters().on_letter([&](const dead_letter& l) { dead.push_back(l.get<order>()->n); });
+    const auto c = app.client<order>("orders");
+    for (int n = 0; n != 3; ++n) {
+        CHECK(c.send(std::to_string(n), n));  // one of each key is being handled
+        sim.advance(0ms);
+    }
+    const std::vector<std::string> customers{"2", "0", "1", "1", "0", "2", "2"};
+    for (int n = 10; n != 17; ++n) {
+        CHECK(c.send(customers[static_cast<std::size_t>(n - 10)], n));
+        if (n % 2 == 0) sim.advance(1ms);  // some of them are not sorted yet when others come
+    }
+    sim.advance(1h);
+    CHECK(dead == std::vector{10, 11, 12, 13});
+    std::sort(seen.begin(), seen.end());
+    CHECK(seen == std::vector{0, 1, 2, 14, 15, 16});
+    CHECK(app.counts("orders").dropped == 4);
+    CHECK(app.counts("orders").adds_up());
+}
+
+TEST_CASE("keyed_endpoint: a key that stands still gives way, whatever has passed it meanwhile") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    event go_on;
+    std::vector<int> dead;
+    app.handle<order>("orders", keyed(&order::customer).capacity(4).full(when_full::drop_oldest),
+                      [&](order o) -> task<int> {
+                          if (o.customer == "slow") co_await go_on.wait();
+                          co_return 0;
+                      });
+    app.dead_letters().on_letter([&](const dead_letter& l) { dead.push_back(l.get<order>()->n); });
+    const auto c = app.client<order>("orders");
+    CHECK(c.send("slow", 1));
+    sim.advance(0ms);
+    CHECK(c.send("slow", 2));
+    for (int n = 0; n != 10'000; ++n) {
+        CHECK(c.send("quick" + std::to_string(n % 3), 1000 + n));
+        sim.advance(0ms);
+    }
+    CHECK(dead.empty());
+    for (int n = 3; n != 6; ++n) CHECK(c.send("slow", n));
+    sim.advance(0ms);
+    CHECK(c.send("slow", 6));
+    CHECK(dead == std::vector{2});
+    go_on.set();
+    sim.advance(1s);
+    CHECK(app.counts("orders").handled == 10'005);
+}

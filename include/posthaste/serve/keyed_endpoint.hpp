@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -24,25 +25,29 @@ namespace posthaste {
 /// The endpoint behind `keyed(key_of)`: a mailbox whose reader, the sorter, puts each message into
 /// the mailbox of its key. Each key that has messages has a lane; one that has run dry is given to
 /// a new key that comes. So there are few more lanes than there ever were keys at work at a time.
+/// With when_full::drop_oldest a ledger keeps in what order the messages of all keys came, and
+/// a lock is taken for each: a sender may take the oldest, whichever key's it is.
 template <typename KeyOf, typename Key, typename... Ms>
 class keyed_endpoint final : public endpoint_core {
 public:
     keyed_endpoint(std::string name, executor& at, dead_letters& dead, std::unique_ptr<handler> h,
                    const keyed<KeyOf>& mode)
         : endpoint_core(std::move(name), at, dead, std::move(h), mode.capacity(), mode.full()),
+          evicts_(mode.full() == when_full::drop_oldest),
           key_of_(mode.key_of()) {}
 
     lane* claim(envelope& e) noexcept override {
         if (!box_.claim()) return nullptr;  // now the caller is the sorter
         key_lane* const l = lane_for(e);
         const bool claimed = l && l->box.claim();
-        if (!box_.release()) home().post(sorter_);
+        if (!release_sorting()) home().post(sorter_);
         return claimed ? l : nullptr;
     }
     void for_each_lane(void* with, void (*f)(void*, lane&)) override {
         for (std::size_t i = 0; lane* const l = lane_number(i); ++i) f(with, *l);  // not locked
     }
     bool idle() const noexcept override {
+        const auto evictor = lock_if_evicting();  // whoever released a box has left the lock, too
         if (!box_.idle()) return false;
         const std::lock_guard guard(lanes_lock_);
         return std::all_of(lanes_.begin(), lanes_.end(),
@@ -56,6 +61,12 @@ private:
         mailbox box;
         key_lane* next = nullptr;  // listed, or spare
         bool listed = false;  // in dry_ or watched_; guarded by the claim of its box
+        std::uint64_t came = 0, went = 0;  // messages, if evicts_: guarded by ledger_lock_
+    };
+    struct entry {
+        key_lane* where;
+        std::uint64_t number;  // its place among all that came to that lane
+        bool over() const noexcept { return where->went >= number; }
     };
     using key_map =
         std::unordered_map<Key, key_lane*, std::hash<Key>, std::equal_to<Key>,
@@ -75,19 +86,47 @@ private:
     }
     void sort() noexcept {
         for (int budget = 256;;) {
-            letter* const l = box_.take();
+            letter* const l = take_unsorted();
             if (!l) {
-                if (box_.release()) return;
+                if (release_sorting()) return;
                 continue;
             }
             envelope& e = static_cast<envelope&>(*l);
-            if (key_lane* to = lane_for(e)) {
-                if (to->box.put(e) == mailbox::put_result::claimed) home().post(*to);
-            } else {
+            key_lane* const to = lane_for(e);
+            if (!to || !place(e, *to))
                 drop(e, "no memory for its key, or the key could not be had");
-            }
             if (--budget == 0) return home().post(sorter_);
         }
+    }
+    letter* take_unsorted() noexcept {
+        const auto guard = lock_if_evicting();
+        return box_.take();
+    }
+    bool release_sorting() noexcept {
+        const auto guard = lock_if_evicting();
+        return box_.release();
+    }
+    // False: no memory.
+    bool place(envelope& e, key_lane& to) noexcept {
+        bool claimed = false;
+        {
+            const auto guard = lock_if_evicting();
+            if (evicts_ && !enter(to)) return false;
+            claimed = to.box.put(e) == mailbox::put_result::claimed;
+        }
+        if (claimed) home().post(to);
+        return true;
+    }
+    // Those that are over are left out now and then, so that the ledger is never much longer than
+    // the queue was.
+    bool enter(key_lane& to) noexcept {
+        if (ledger_.size() >= tidy_at_) {
+            std::erase_if(ledger_, [](const entry& e) { return e.over(); });
+            tidy_at_ = std::max<std::size_t>(64, 2 * ledger_.size());
+        }
+        return detail::guarded(
+            [&] { return ledger_.push_back({&to, to.came + 1}), ++to.came, true; },
+            [](const std::exception_ptr&) { return false; });
     }
     // Only the sorter finds, makes and gives back lanes. nullptr: no memory, or the key threw.
     key_lane* lane_for(envelope& e) noexcept {
@@ -159,7 +198,13 @@ private:
     }
 
     envelope* take(lane& l) noexcept override {
-        letter* const taken_out = static_cast<key_lane&>(l).box.take();
+        key_lane& one = static_cast<key_lane&>(l);
+        letter* taken_out = nullptr;
+        {
+            const auto guard = lock_if_evicting();
+            taken_out = one.box.take();
+            if (evicts_ && taken_out) ++one.went;
+        }
         if (taken_out) this->taken();
         return static_cast<envelope*>(taken_out);
     }
@@ -170,12 +215,26 @@ private:
             while (!dry_.compare_exchange_weak(one.next, &one, std::memory_order_release,  // (1)
                                                std::memory_order_relaxed)) {}
         }
+        const auto guard = lock_if_evicting();
         return one.box.release();  // then it may be another key's
     }
-    envelope* take_oldest() noexcept override { return nullptr; }  // keyed refuses that policy
+    // The first that is not over is the first of its lane. What is not sorted yet is younger.
+    envelope* take_oldest() noexcept override {
+        const std::lock_guard guard(ledger_lock_);
+        while (!ledger_.empty() && ledger_.front().over()) ledger_.pop_front();
+        if (ledger_.empty()) return box_.idle() ? nullptr : static_cast<envelope*>(box_.take());
+        key_lane& from = *ledger_.front().where;
+        ledger_.pop_front();
+        ++from.went;
+        return static_cast<envelope*>(from.box.take());
+    }
+    std::unique_lock<std::mutex> lock_if_evicting() const noexcept {
+        return evicts_ ? std::unique_lock(ledger_lock_) : std::unique_lock<std::mutex>();
+    }
     void shut() noexcept override { box_.shut(); }
 
     // (1) hands a lane from who found it dry to the sorter.
+    const bool evicts_;  // senders take from the queues too: then under ledger_lock_
     const KeyOf key_of_;
     mailbox box_;
     key_map keys_;  // the sorter's, as spare_ and watched_
@@ -185,6 +244,9 @@ private:
     mutable std::mutex lanes_lock_;
     std::deque<key_lane> lanes_;  // guarded by lanes_lock_; the sorter adds, nobody takes away
     std::atomic<key_lane*> dry_ = nullptr;
+    mutable std::mutex ledger_lock_;  // if evicts_: guards the two below, and taking from any box
+    std::deque<entry, detail::recycling_allocator<entry>> ledger_;
+    std::size_t tidy_at_ = 64;
     sorter sorter_{*this};
 };
 

@@ -13,9 +13,9 @@ namespace posthaste {
 /// What becomes of a message that comes to a full queue.
 enum class when_full : unsigned char {
     reject,       ///< refused, to the sender's face: `overloaded`
-    drop_oldest,  ///< the one that has waited longest gives way, to the dead letters
+    drop_oldest,  ///< the one that has waited longest, of all keys, gives way, to the dead letters
     drop_newest,  ///< the one that comes goes to the dead letters, and a caller is told
-    wait,         ///< calls and send_when_room() wait for room; send() is refused
+    wait,  ///< calls and send_when_room() wait for room; send() is refused
 };
 
 inline constexpr std::size_t default_capacity = 1024;  ///< messages
@@ -48,6 +48,9 @@ public:
         return self().own_fault();
     }
 
+    /// What a mode itself has to say; it may hide this.
+    constexpr std::string_view own_fault() const noexcept { return {}; }
+
 private:
     constexpr const Mode& self() const noexcept { return static_cast<const Mode&>(*this); }
     std::size_t capacity_ = default_capacity;
@@ -59,10 +62,7 @@ private:
 /// One message at a time, in order: the handler's state needs no lock.
 ///
 ///     bus.handle<order>("shop", serial.capacity(64).full(when_full::wait), handler);
-class serial_mode : public detail::queue_options<serial_mode> {
-public:
-    constexpr std::string_view own_fault() const noexcept { return {}; }
-};
+class serial_mode : public detail::queue_options<serial_mode> {};
 inline constexpr serial_mode serial{};
 
 /// Up to n messages at a time, in no order.
@@ -87,12 +87,6 @@ class keyed : public detail::queue_options<keyed<KeyOf>> {
 public:
     explicit constexpr keyed(KeyOf function) noexcept : key_of_(std::move(function)) {}
     constexpr const KeyOf& key_of() const noexcept { return key_of_; }
-    constexpr std::string_view own_fault() const noexcept {
-        return this->full() == when_full::drop_oldest
-                   ? "keyed cannot drop the oldest, which is some other key's; use drop_newest, "
-                     "reject or wait"
-                   : std::string_view();
-    }
 
 private:
     KeyOf key_of_;
