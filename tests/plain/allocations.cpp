@@ -17,6 +17,7 @@ namespace {
 
 constexpr long rounds = 5'000;   // of each operation
 constexpr long window = 64;      // messages under way at a time
+constexpr long never_ends = -1;  // the key of a message whose handler stands still
 
 struct ask {
     using reply = long;
@@ -37,6 +38,7 @@ void report(const char* what, long allocations) {
 
 struct counters {
     std::atomic<long> handled = 0;
+    event go_on;  // what stands still ends
 };
 
 void make_endpoints(bus& app, counters& c) {
@@ -54,6 +56,16 @@ void make_endpoints(bus& app, counters& c) {
     app.handle<note>("parallel", parallel(4), handler);
     app.handle<note>("keyed", keyed(&note::key), handler);
     app.handle<note>("waits", serial.capacity(4).full(when_full::wait), handler);
+    // A key that stands still, beside which all others pass.
+    app.handle<note>("evicts", keyed(&note::key).capacity(2 * window).full(when_full::drop_oldest),
+                     [&c](note n) -> task<> {
+                         if (n.key == never_ends) co_await c.go_on.wait();
+                         else c.handled.fetch_add(1, std::memory_order_relaxed);
+                     });
+    app.handle<ask>("full", serial.capacity(1), [&c](ask a) -> task<long> {
+        co_await c.go_on.wait();
+        co_return a.n;
+    });
     app.handle<keyed_text>("texts", keyed(&keyed_text::key), [&c](const keyed_text&) {
         c.handled.fetch_add(1, std::memory_order_relaxed);
     });
@@ -81,6 +93,19 @@ task<> send_waiting(client<note> c, std::atomic<long>& handled) {
         if (!ok) ++errors;
     }
     while (handled - before != rounds) co_await yield();
+}
+// Into a queue that is full: refused, with code, effect and text.
+task<> be_refused(client<ask> c) {
+    for (int i = 0; i != 100; ++i) {  // one is handled, one queued, for as long as this goes on
+        static_cast<void>(c.send(0));
+        co_await yield();
+    }
+    for (long i = 0; i != rounds; ++i) {
+        const auto sent = c.send(i);
+        if (sent || sent.error().detail() != "the queue is full") ++errors;
+        const auto called = co_await c.call(i);
+        if (called || called.error().detail() != "the queue is full") ++errors;
+    }
 }
 task<> call_two(client<ask> c) {
     for (long i = 0; i != rounds; ++i) {
@@ -138,20 +163,26 @@ void all_on(const char* where, bus& app, counters& c, On on) {
        [&] { return send_many(app.client<note>("keyed"), c.handled, rounds); });
     go("send, keyed by a text",
        [&] { return send_texts(app.client<keyed_text>("texts"), c.handled); });
+    if (!app.client<note>("evicts").send(never_ends)) ++errors;
+    go("send, keyed, beside one that stands still",
+       [&] { return send_many(app.client<note>("evicts"), c.handled, 8); });
+    go("refused", [&] { return be_refused(app.client<ask>("full")); });
     go("send_when_room", [&] { return send_waiting(app.client<note>("waits"), c.handled); });
 }
 
 }  // namespace
 
 int main() {
-    counters c;
     {
+        counters c;
         run_loop loop;
         bus app(loop);
         make_endpoints(app, c);
         all_on("one thread", app, c, [&](task<> t) { sync_wait(loop, std::move(t)); });
+        c.go_on.set();
     }
     {
+        counters c;
         bus_options options;
         options.threads = 2;
         bus app(options);

@@ -64,7 +64,7 @@ void converse(bus& app, const char* name, const Mode& mode) {
         demand(seven && seven->name.substr(0, 6) == "user 7", "a call gives its reply");
         demand(std::get<1>(both).has_value(), "a call without reply ends");
         const auto refused = co_await c.template call<get_profile>(-1);
-        demand_failure(refused, code::rejected, effect::none, "a failure comes as it is");
+        demand_failure(refused, code::rejected, effect::complete, "a failure comes as it is");
         const auto late = co_await c.template call<get_profile>(0);
         demand_failure(late, code::deadline_exceeded, effect::unknown, "the deadline ends it");
         const auto room = co_await c.template send_when_room<visit>(-3);

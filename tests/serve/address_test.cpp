@@ -43,7 +43,7 @@ TEST_CASE("address: says why a message cannot go") {
     std::atomic<bool> draining = false;
     address a("shop", sim, draining, 5s);
     CHECK_FALSE(a.find(detail::type_of<ask>).how);
-    CHECK(a.find(detail::type_of<ask>).why_not() == std::string("nobody has that name"));
+    CHECK(a.find(detail::type_of<ask>).why_not().text() == std::string("nobody has that name"));
 
     dead_letters dead;
     struct endpoint final : endpoint_core {
@@ -61,7 +61,8 @@ TEST_CASE("address: says why a message cannot go") {
     CHECK(a.find(detail::type_of<ask>).to == &e);
     CHECK(a.find(detail::type_of<ask>).how == &handles_ask::entries[0]);
     CHECK_FALSE(a.find(detail::type_of<note>).how);
-    CHECK(a.find(detail::type_of<note>).why_not() == std::string("it does not take this message"));
+    CHECK(a.find(detail::type_of<note>).why_not().text() ==
+          std::string("it does not take this message"));
 }
 
 TEST_CASE("address: is shut to the outside while the bus drains, and to all when it is gone") {

@@ -77,16 +77,18 @@ TEST_CASE("bus: two of them do not know each other, also on one executor") {
 TEST_CASE("bus: handle refuses bad names, taken names and bad modes, and says why") {
     simulation sim;
     bus app(sim);
-    CHECK(refusal([&] { app.handle<ask>("", answer); }) == "rejected: a name must not be empty");
+    CHECK(refusal([&] { app.handle<ask>("", answer); }) ==
+          "rejected: a name must not be empty: \"\"");
     CHECK(refusal([&] { app.handle<ask>("a b", answer); }) ==
-          "rejected: a name has no blanks or control characters");
+          "rejected: a name has no blanks or control characters: \"a b\"");
     CHECK(refusal([&] { app.handle<ask>("a..b", answer); }) ==
-          "rejected: a name has no empty token");
-    CHECK(refusal([&] { app.handle<ask>("a.*", answer); }) == "rejected: a name has no wildcards");
+          "rejected: a name has no empty token: \"a..b\"");
+    CHECK(refusal([&] { app.handle<ask>("a.*", answer); }) ==
+          "rejected: a name has no wildcards: \"a.*\"");
     CHECK(refusal([&] { app.handle<ask>(std::string(256, 'x'), answer); }) ==
-          "rejected: a name has at most 255 bytes");
-    CHECK(refusal([&] { static_cast<void>(app.client<ask>("a\n")); }) ==
-          "rejected: a name has no blanks or control characters");
+          "rejected: a name has at most 255 bytes: \"" + std::string(40, 'x') + "...\"");
+    CHECK(refusal([&] { static_cast<void>(app.client<ask>("a\n\"\x80")); }) ==
+          "rejected: a name has no blanks or control characters: \"a\\x0a\\x22\\x80\"");
     CHECK(refusal([&] { app.handle<ask>("ask", serial.capacity(0), answer); }) ==
           "rejected: capacity must be 1 or more");
     CHECK(refusal([&] { app.handle<ask>("ask", parallel(0), answer); }) ==

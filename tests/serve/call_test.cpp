@@ -81,7 +81,7 @@ TEST_CASE("call: a handler that throws gives handler_failed, complete, and the e
     }
 }
 
-TEST_CASE("call: a failure that the handler returns comes as it is, with the way it came") {
+TEST_CASE("call: a failure that the handler returns comes with the way it came, and complete") {
     testing::no_frames_left frames;
     simulation sim;
     bus app(sim);
@@ -92,10 +92,26 @@ TEST_CASE("call: a failure that the handler returns comes as it is, with the way
         co_return co_await stock.call(a.n);
     });
     const auto r = app.run([&] { return call(app.client<ask>("shop"), 1); });
-    REQUIRE(outcome(r) == "rejected, none");
+    REQUIRE(outcome(r) == "rejected, complete");  // the handlers wrote none, but have run
     CHECK(r.error().path() == "shop -> stock");
     CHECK(r.error().detail() == "sold out");
     CHECK(r.error().retry_after() == 2s);
+}
+
+TEST_CASE("call: of a failure that a handler passes on, the effect stays unknown") {
+    testing::no_frames_left frames;
+    simulation sim(any_seed());
+    bus app(sim);
+    app.handle<ask>("stock", [](ask) -> task<int> {
+        co_await sleep_for(1h);
+        co_return 1;
+    });
+    app.handle<ask>("shop",
+                    [stock = app.client<ask>("stock", deadline(1s))](ask a) -> task<result<int>> {
+                        co_return co_await stock.call(a.n);
+                    });
+    const auto r = app.run([&] { return call(app.client<ask>("shop"), 1); });
+    CHECK(outcome(r) == "deadline exceeded, unknown");
 }
 
 TEST_CASE("call: a handler that never answers costs its caller the deadline, and no more") {

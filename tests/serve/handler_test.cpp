@@ -110,13 +110,13 @@ TEST_CASE("handler: is a function, a task, by value or reference, with or withou
     });
     CHECK(*ask<add>(app, "f", 4) == 8);
     CHECK(*ask<add>(app, "t", 4) == 8);
-    CHECK(outcome(ask<add>(app, "r", 4)) == "rejected, none");
+    CHECK(outcome(ask<add>(app, "r", 4)) == "rejected, complete");
     for (const char* name :
          {"value", "value_context", "reference", "mutable", "converts", "maybe"}) {
         CHECK(*ask<add>(app, name, 5) == 5);
     }
     CHECK(*ask<add>(app, "mutable", 5) == 10);
-    CHECK(outcome(ask<add>(app, "maybe", -1)) == "rejected, none");
+    CHECK(outcome(ask<add>(app, "maybe", -1)) == "rejected, complete");
 }
 
 TEST_CASE("handler: an object with state takes several messages in one mailbox") {

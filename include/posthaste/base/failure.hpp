@@ -33,7 +33,7 @@ enum class code : unsigned char {
 enum class effect : unsigned char {
     none,      ///< no: it was never started
     unknown,   ///< perhaps, in part or as a whole
-    complete,  ///< yes, to its end
+    complete,  ///< yes, to its end; also what becomes of `none` in a failure a handler returns
 };
 
 constexpr std::string_view to_string(code c) noexcept {
@@ -51,12 +51,31 @@ constexpr std::string_view to_string(effect e) noexcept {
     return which < std::size(words) ? words[which] : "unknown";
 }
 
+namespace detail {
+/// A text that lasts as long as the program, and so is not copied.
+class literal {
+public:
+    consteval literal(const char* text) noexcept : text_(text) {}
+    constexpr const char* text() const noexcept { return text_; }
+
+private:
+    const char* text_;
+};
+}  // namespace detail
+
 /// The outcome that is not a value. Cheap to move; copies copy its texts.
 class failure {
 public:
     explicit failure(posthaste::code c, posthaste::effect e = posthaste::effect::none,
                      std::string detail = {}) noexcept
         : detail_(std::move(detail)), code_(c), effect_(e) {}
+    /// The same with a literal for a detail, which takes no memory.
+    static failure because(posthaste::code c, posthaste::effect e,
+                           detail::literal detail) noexcept {
+        failure f(c, e);
+        f.text_ = detail.text();
+        return f;
+    }
 
     posthaste::code code() const noexcept { return code_; }
     posthaste::effect effect() const noexcept { return effect_; }
@@ -65,10 +84,11 @@ public:
     std::string message() const {
         std::string text(to_string(code_));
         if (!path_.empty()) text.append(" at ").append(path_);
-        if (!detail_.empty()) text.append(": ").append(detail_);
+        if (!detail().empty()) text.append(": ").append(detail());
         return text;
     }
-    const std::string& detail() const noexcept { return detail_; }
+    /// As long as this failure is not changed.
+    std::string_view detail() const noexcept { return text_ ? text_ : std::string_view(detail_); }
 
     /// The endpoints the request came through: "checkout" or "checkout -> inventory".
     const std::string& path() const noexcept { return path_; }
@@ -79,6 +99,7 @@ public:
     /// What the handler threw; null if it did not throw.
     const std::exception_ptr& exception() const noexcept { return exception_; }
 
+    failure& effect(posthaste::effect e) noexcept { return effect_ = e, *this; }
     failure& retry_after(duration d) noexcept { return retry_after_ = d, *this; }
     failure& exception(std::exception_ptr e) noexcept { return exception_ = std::move(e), *this; }
     failure& path(std::string p) noexcept { return path_ = std::move(p), *this; }
@@ -89,6 +110,7 @@ public:
     }
 
 private:
+    const char* text_ = nullptr;  // instead of detail_
     std::string detail_;
     std::string path_;
     std::exception_ptr exception_;

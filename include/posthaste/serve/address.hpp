@@ -20,8 +20,9 @@ struct address {
     struct route {
         endpoint_core* to = nullptr;
         const handler::entry* how = nullptr;
-        const char* why_not() const noexcept {
-            return to ? "it does not take this message" : "nobody has that name";
+        detail::literal why_not() const noexcept {
+            return to ? detail::literal("it does not take this message")
+                      : detail::literal("nobody has that name");
         }
     };
     route find(const detail::message_type& type) const noexcept {

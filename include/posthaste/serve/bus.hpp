@@ -47,8 +47,10 @@ public:
     bus(const bus&) = delete;
 
     /// Drains with the options' grace, if drain() has not been called. Handlers that stand still
-    /// and do not heed the stop are destroyed then, and their callers hear `no_reply`. A handler
-    /// that blocks its thread is waited for: nothing can end it.
+    /// and do not heed the stop are destroyed then, and their callers hear `no_reply`. What nothing
+    /// can end is waited for: a handler that blocks its thread; and, on an executor of somebody
+    /// else's whose threads run on, one that stands still on something of the user's own that heeds
+    /// no stop, as it may be resumed at any moment.
     ~bus();
 
     executor& home() const noexcept;
@@ -100,8 +102,8 @@ public:
         static_assert(detail::a_task<std::invoke_result_t<Fn&>>,
                       "bus.run: the callable must return a task; write [&]() -> task<T> { ... }");
         if (home().here())
-            detail::raise(
-                failed(failure(code::would_deadlock, effect::none, "run() inside the bus")));
+            detail::raise(failed(
+                failure::because(code::would_deadlock, effect::none, "run() inside the bus")));
         return sync_wait(home(), std::invoke(fn));
     }
 
@@ -142,7 +144,7 @@ inline duration bus::deadline() const noexcept { return core_->options.deadline;
 
 inline std::shared_ptr<const address> bus::address_of(std::string_view name) const {
     if (const auto fault = name_fault(name); !fault.empty()) {
-        detail::raise(failed(failure(code::rejected, effect::none, std::string(fault))));
+        detail::raise(failed(detail::bad_name(name, fault)));
     }
     return std::shared_ptr<const address>(core_, &core_->find_or_make(name));
 }
@@ -158,8 +160,9 @@ inline account bus::counts(std::string_view name) const {
 inline result<void> bus::add(
     std::string_view name, std::string_view fault,
     const std::function<std::unique_ptr<endpoint_core>(bus_core&, std::string)>& make) {
-    if (fault.empty()) fault = name_fault(name);
     if (!fault.empty()) return failure(code::rejected, effect::none, std::string(fault));
+    fault = name_fault(name);
+    if (!fault.empty()) return detail::bad_name(name, fault);
     if (core_->draining.load(std::memory_order_relaxed))
         return failure(code::closed).path(std::string(name));
     address& at = core_->find_or_make(name);
@@ -168,7 +171,7 @@ inline result<void> bus::add(
     if (core_->draining.load(std::memory_order_relaxed))  // else drain() sees the endpoint
         return failure(code::closed).path(at.name);
     if (at.endpoint.load(std::memory_order_relaxed)) {
-        return failure(code::rejected, effect::none, "that name has a handler already")
+        return failure::because(code::rejected, effect::none, "that name has a handler already")
             .path(at.name);
     }
     core_->endpoints.push_back(std::move(made));

@@ -86,7 +86,7 @@ public:
     /// See bus::drain().
     result<drain_account> drain(duration grace) {
         if (home.here())
-            return failure(code::would_deadlock, effect::none, "drain() inside the bus");
+            return failure::because(code::would_deadlock, effect::none, "drain() inside the bus");
         const std::lock_guard guard(drain_mutex);
         if (drained) return *drained;
 

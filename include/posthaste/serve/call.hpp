@@ -79,9 +79,9 @@ public:
         withdraw();
         note(how == ending::expired ? code::deadline_exceeded : code::cancelled,
              begun ? effect::unknown : effect::none,
-             request_->only_room ? "waiting for room"
-             : begun             ? "the handler was running"
-                                 : "it was still queued");
+             request_->only_room ? detail::literal("waiting for room")
+             : begun             ? detail::literal("the handler was running")
+                                 : detail::literal("it was still queued"));
         return false;
     }
     failure why() const noexcept {
@@ -101,8 +101,10 @@ public:
 private:
     enum class stage : unsigned char { not_begun, refused, under_way, ended, left };
 
-    bool refuse(code c, const char* why = "") noexcept { return note(c, effect::none, why), false; }
-    void note(code c, effect e, const char* why) noexcept {
+    bool refuse(code c, detail::literal why = "") noexcept {
+        return note(c, effect::none, why), false;
+    }
+    void note(code c, effect e, detail::literal why) noexcept {
         why_code_ = c;
         why_effect_ = e;
         why_text_ = why;
@@ -198,7 +200,7 @@ private:
     stage stage_ = stage::not_begun;
     endpoint_core* endpoint_ = nullptr;
     frame* caller_ = nullptr;
-    const char* why_text_ = "";  // once it was refused or cut short, as the next two
+    detail::literal why_text_ = "";  // once it was refused or cut short, as the next two
     code why_code_ = code::closed;
     effect why_effect_ = effect::none;
     bool stood_ = false;  // stop and timer may be armed

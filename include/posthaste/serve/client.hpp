@@ -98,7 +98,7 @@ public:
         requires unsafe<M>
     [[nodiscard,
       deprecated("this compiler destroys a temporary message twice inside co_await (GCC PR 99576); "
-                 "write call(members...), or pass a named message")]]
+                 "write call(members...), call(named), or call<M>(std::move(named))")]]
     auto call(M&& m) const noexcept {
         return operation<call_operation, M>(std::forward<M>(m));
     }
@@ -124,7 +124,7 @@ public:
         requires unsafe<M>
     [[deprecated(
         "this compiler destroys a temporary message twice inside co_await (GCC PR 99576); "
-        "write send(members...), or pass a named message")]]
+        "write send(members...), send(named), or send<M>(std::move(named))")]]
     result<void> send(M&& m) const noexcept {
         return put<M>(std::forward<M>(m));
     }
@@ -150,7 +150,8 @@ public:
         requires unsafe<M>
     [[nodiscard,
       deprecated("this compiler destroys a temporary message twice inside co_await (GCC PR 99576); "
-                 "write send_when_room(members...), or pass a named message")]]
+                 "write send_when_room(members...), send_when_room(named), or "
+                 "send_when_room<M>(std::move(named))")]]
     auto send_when_room(M&& m) const noexcept {
         return operation<send_operation, M>(std::forward<M>(m));
     }
@@ -182,7 +183,7 @@ private:
         if (admission == endpoint_core::admission::closed) return refused(code::closed);
         return refused(code::overloaded, "the queue is full");
     }
-    failure refused(code c, const char* why = "") const noexcept {
+    failure refused(code c, detail::literal why = "") const noexcept {
         return detail::failure_at(to_->name, c, effect::none, why);
     }
 

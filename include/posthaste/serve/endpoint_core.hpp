@@ -174,13 +174,13 @@ protected:
             room_.call_in([this] { return reserve(); }, [this](envelope& e) { admit(e); });
         }
     }
-    void drop(envelope& e, const char* why) noexcept {
+    void drop(envelope& e, detail::literal why) noexcept {
         taken();
         count(dropped_);
         give_up(e, code::overloaded, why);
     }
     /// Ends a message that will not be handled: its caller is told, or it is a dead letter.
-    void give_up(envelope& e, code c, const char* why = "") noexcept {
+    void give_up(envelope& e, code c, detail::literal why = "") noexcept {
         failure f = detail::failure_at(name_, c, effect::none, why);
         if (asked(e)) settle(e, std::move(f));
         else bury(e, std::move(f), true);
@@ -397,7 +397,10 @@ inline void lane::close_case(failure* failed, bool intact) noexcept {
     put_down(e);
     running_ = nullptr;
     count(failed ? of.failed_ : of.handled_);
-    if (failed) detail::add_to_path(*failed, of.name());
+    if (failed) {
+        if (failed->effect() == effect::none) failed->effect(effect::complete);  // it has run
+        detail::add_to_path(*failed, of.name());
+    }
     if (of.asked(e)) {
         if (failed) e.call->fail(std::move(*failed));
         of.reply(e);

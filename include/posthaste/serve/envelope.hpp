@@ -60,17 +60,11 @@ protected:
 
 namespace detail {
 
-/// A failure with its texts, as far as there is memory for them.
+/// A failure there, and why; without `where`, if there is no memory for that.
 inline failure failure_at(std::string_view where, code c, effect e = effect::none,
-                          std::string_view detail = {}) noexcept {
-    failure f(c, e);
-    guarded(
-        [&] {
-            failure whole(c, e, std::string(detail));
-            whole.path(std::string(where));
-            f = std::move(whole);
-        },
-        [](const std::exception_ptr&) {});
+                          literal why = "") noexcept {
+    failure f = failure::because(c, e, why);
+    guarded([&] { f.path(std::string(where)); }, [](const std::exception_ptr&) {});
     return f;
 }
 /// Puts `where` before its path, if there is memory for that.

@@ -153,8 +153,8 @@ private:
             const auto h = std::coroutine_handle<promise>::from_promise(p);
             if (!ended) {
                 h.destroy();
-                return close(l,
-                             failure(code::no_reply, effect::unknown, "the handler was destroyed"));
+                return close(l, failure::because(code::no_reply, effect::unknown,
+                                                 "the handler was destroyed"));
             }
             if (std::exception_ptr thrown = p.thrown()) {
                 h.destroy();
