@@ -21,7 +21,7 @@ struct note {
 };
 struct handles_ask : handler {
     handles_ask() : handler(entries) {}
-    static constexpr handler::entry entries[1]{{&detail::type_of<ask>, nullptr, false}};
+    static constexpr handler::entry entries[1]{{&detail::type_of<ask>, nullptr, false, false}};
 };
 }  // namespace
 
@@ -41,7 +41,7 @@ TEST_CASE("address: leads nowhere until there is an endpoint, then to it") {
 TEST_CASE("address: says why a message cannot go") {
     simulation sim;
     std::atomic<bool> draining = false;
-    address a("shop", sim, draining, 5s);
+    address a("shop", sim, draining, 5s, {});
     CHECK_FALSE(a.find(detail::type_of<ask>).how);
     CHECK(a.find(detail::type_of<ask>).why_not().text() == std::string("nobody has that name"));
 
@@ -68,7 +68,7 @@ TEST_CASE("address: says why a message cannot go") {
 TEST_CASE("address: is shut to the outside while the bus drains, and to all when it is gone") {
     simulation sim;
     std::atomic<bool> draining = false;
-    address a("shop", sim, draining, 5s);
+    address a("shop", sim, draining, 5s, {});
     CHECK_FALSE(a.shut());
     draining = true;
     CHECK(a.shut());

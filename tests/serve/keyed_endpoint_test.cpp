@@ -64,7 +64,8 @@ namespace {
 struct bare {
     struct nothing : handler {
         nothing() : handler(entries) {}
-        static constexpr handler::entry entries[1]{{&detail::type_of<numbered>, nullptr, false}};
+        static constexpr handler::entry entries[1]{
+            {&detail::type_of<numbered>, nullptr, false, false}};
     };
     simulation sim;
     dead_letters dead;

@@ -110,7 +110,8 @@ private:
     // relaxed: a first look, checked by a read-modify-write; shut(), which hands over nothing: as a
     // read-modify-write it leaves the others' hand-overs whole; a put() is before it, or refused.
     alignas(detail::cache_line) typename Atomics::template atomic<std::uintptr_t> word_ = idle_bit;
-    letter* out_ = nullptr;  // taken and turned round; guarded by the claim
+    // Taken and turned round; guarded by the claim. Away from what senders write.
+    alignas(detail::cache_line) letter* out_ = nullptr;
 };
 
 using mailbox = basic_mailbox<>;

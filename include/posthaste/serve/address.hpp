@@ -5,6 +5,7 @@
 #include <posthaste/serve/endpoint_core.hpp>
 
 #include <atomic>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -13,8 +14,9 @@ namespace posthaste {
 /// One a name, from the first time somebody mentions it until the last client is gone: clients find
 /// the endpoint here, also if it is made after them.
 struct address {
-    address(std::string n, executor& h, const std::atomic<bool>& d, duration allowed) noexcept
-        : name(std::move(n)), home(h), draining(d), deadline(allowed) {}
+    address(std::string n, executor& h, const std::atomic<bool>& d, duration allowed,
+            std::weak_ptr<const void> keeper) noexcept
+        : name(std::move(n)), home(h), draining(d), deadline(allowed), owner(std::move(keeper)) {}
 
     /// Where a message of this type goes, and how it is handled there; or why it cannot go.
     struct route {
@@ -39,6 +41,7 @@ struct address {
     executor& home;
     const std::atomic<bool>& draining;  // relaxed: the endpoints are shut for certain later
     const duration deadline;  ///< of a call, where its client says nothing else
+    const std::weak_ptr<const void> owner;  ///< what this is a part of
     std::atomic<endpoint_core*> endpoint = nullptr;  // (1) acquires the endpoint from handle()
     std::atomic<bool> gone = false;  // (2) the bus was destroyed: acquires its last acts
 };

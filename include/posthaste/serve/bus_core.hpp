@@ -36,7 +36,7 @@ struct bus_options {
 };
 
 /// What a bus and its clients share.
-class bus_core {
+class bus_core : public std::enable_shared_from_this<bus_core> {
 public:
     explicit bus_core(bus_options o, executor* on)
         : options(o),
@@ -49,7 +49,8 @@ public:
         const std::lock_guard guard(mutex);
         const auto found = addresses.find(name);
         if (found != addresses.end()) return *found->second;
-        auto made = std::make_unique<address>(std::string(name), home, draining, options.deadline);
+        auto made = std::make_unique<address>(std::string(name), home, draining, options.deadline,
+                                              weak_from_this());
         return *addresses.emplace(std::string(name), std::move(made)).first->second;
     }
     template <typename F>

@@ -18,11 +18,10 @@ namespace posthaste {
 /// is idle here, else stands still until one of reply, deadline and stop ends it.
 class call_site {
 public:
-    call_site(std::shared_ptr<const address> to, envelope* e, request* r,
-              duration allowance) noexcept
-        : to_(std::move(to)), envelope_(e), request_(r), allowance_(allowance) {}
+    call_site(const address& to, envelope* e, request* r, duration allowance) noexcept
+        : to_(to), envelope_(e), request_(r), allowance_(allowance) {}
     call_site(call_site&& not_yet) noexcept
-        : to_(std::move(not_yet.to_)),
+        : to_(not_yet.to_),
           envelope_(std::exchange(not_yet.envelope_, nullptr)),
           request_(not_yet.request_),
           allowance_(not_yet.allowance_) {}
@@ -40,8 +39,8 @@ public:
     POSTHASTE_NOINLINE bool begin(frame& f) noexcept {
         stage_ = stage::refused;
         if (!envelope_) return refuse(code::overloaded, "no memory for the message");
-        const address::route route = to_->find(*envelope_->type);
-        if (to_->shut()) return refuse(code::closed);
+        const address::route route = to_.find(*envelope_->type);
+        if (to_.shut()) return refuse(code::closed);
         if (!route.how) return refuse(code::no_handler, route.why_not());
         const context& ctx = *f.under;
         if (ctx.stop_requested()) return refuse(code::cancelled);
@@ -54,7 +53,7 @@ public:
         }
         caller_ = request_->caller = &f;
         endpoint_ = route.to;
-        envelope_->start = route.how->start;
+        envelope_->how = route.how;
         const bool here = f.at == static_cast<home*>(&endpoint_->home());
         if (here && !request_->only_room && detail::this_thread().depth < detail::max_depth) {
             if (lane* l = endpoint_->claim(*envelope_)) {
@@ -62,9 +61,11 @@ public:
                 // A coroutine may outlive the start of its caller's wait, and ask for its deadline
                 // then: it must know it now. A plain function has the clock read if it asks.
                 if (!route.how->suspends) return run_inline(*l, f, bound, allowance);
+                kept_ = to_.owner.lock();
                 return run_inline(*l, f, due(*f.at, bound, allowance), forever);
             }
         }
+        kept_ = to_.owner.lock();
         return queue(f, due(*f.at, bound, allowance));
     }
 
@@ -85,7 +86,7 @@ public:
         return false;
     }
     failure why() const noexcept {
-        return detail::failure_at(to_->name, why_code_, why_effect_, why_text_);
+        return detail::failure_at(to_.name, why_code_, why_effect_, why_text_);
     }
     /// Afterwards the envelope is not the caller's any more.
     void leave() noexcept {
@@ -115,15 +116,17 @@ private:
 
     bool run_inline(lane& l, frame& f, time_point bound, duration allowance) noexcept {
         struct watched : inline_call {
-            request& of;
-            explicit watched(request& r) noexcept : of(r) {}
-        } call(*request_);
+            call_site& of;
+            explicit watched(call_site& c) noexcept : of(c) {}
+        } call(*this);
         call.allowance = allowance;
         call.deadline = bound;
         call.expire = [](inline_call& c) noexcept {
-            request& r = static_cast<watched&>(c).of;
+            call_site& site = static_cast<watched&>(c).of;
+            request& r = *site.request_;
             frame& caller = *r.caller;
             r.deadline = c.deadline;  // says how late the reply will be
+            if (!site.kept_) site.kept_ = site.to_.owner.lock();
             const bool won = r.cell.settle(ending::expired).won;
             if (won) caller.wake();
             return won;
@@ -154,7 +157,7 @@ private:
     bool stand(frame& f, time_point due) noexcept {
         home& at = *f.at;
         stood_ = true;
-        f.park(request_->only_room ? "room at" : "a reply from", to_->name);
+        f.park(request_->only_room ? "room at" : "a reply from", to_.name);
         if (stop_.arm(f.stop())) at.arm(timer_, due);
         else request_->cell.settle(ending::cancelled);
         if (request_->cell.wait()) return true;
@@ -193,7 +196,10 @@ private:
         call_site& of;
     };
 
-    std::shared_ptr<const address> to_;
+    // The bus is there, or a client of it, when the call begins; and as long as its handler runs. A
+    // call that may outlast that keeps what it needs of the bus.
+    const address& to_;
+    std::shared_ptr<const void> kept_;
     envelope* envelope_;
     request* request_;
     const duration allowance_;
@@ -209,13 +215,14 @@ private:
 };
 
 /// What client.call() gives: `co_await` it for a result<reply>.
+///
+/// Requires   when it is awaited, the bus or a client of it is still there.
 template <typename M>
 class [[nodiscard]] call_operation {
 public:
     static constexpr bool keeps_home = true;
-    call_operation(std::shared_ptr<const address> to, detail::called<M>* e,
-                   duration allowance) noexcept
-        : site_(std::move(to), e, e, allowance), envelope_(e) {}
+    call_operation(const address& to, detail::called<M>* e, duration allowance) noexcept
+        : site_(to, e, e, allowance), envelope_(e) {}
 
     bool await_ready() const noexcept { return false; }
     template <homed Promise>
@@ -235,14 +242,13 @@ private:
     detail::called<M>* envelope_;
 };
 
-/// What client.send_when_room() gives: `co_await` it for a result<void>.
+/// What client.send_when_room() gives: `co_await` it for a result<void>. Requires what call() does.
 template <typename M>
 class [[nodiscard]] send_operation {
 public:
     static constexpr bool keeps_home = true;
-    send_operation(std::shared_ptr<const address> to, detail::called<M>* e,
-                   duration allowance) noexcept
-        : site_(std::move(to), e, e, allowance), envelope_(e) {
+    send_operation(const address& to, detail::called<M>* e, duration allowance) noexcept
+        : site_(to, e, e, allowance), envelope_(e) {
         if (e) e->only_room = true;
     }
 

@@ -166,7 +166,7 @@ private:
     }
     template <template <typename> typename Operation, typename M, typename... Args>
     Operation<M> operation(Args&&... args) const noexcept {
-        return Operation<M>(to_, build<detail::called<M>>(std::forward<Args>(args)...),
+        return Operation<M>(*to_, build<detail::called<M>>(std::forward<Args>(args)...),
                             settings_.deadline);
     }
     template <typename M, typename... Args>
@@ -176,7 +176,7 @@ private:
         if (!route.how) return refused(code::no_handler, route.why_not());
         envelope* const e = build<detail::sent<M>>(std::forward<Args>(args)...);
         if (!e) return refused(code::overloaded, "no memory for the message");
-        e->start = route.how->start;
+        e->how = route.how;
         const auto admission = route.to->put(*e, false);
         if (admission == endpoint_core::admission::accepted) return {};
         e->destroy(*e);

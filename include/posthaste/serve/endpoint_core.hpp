@@ -118,18 +118,19 @@ public:
     virtual void for_each_lane(void* with, void (*f)(void*, lane&)) = 0;
     virtual bool idle() const noexcept = 0;
     /// Never less, and more with each message that leaves the queue or is handled without it.
-    std::uint64_t begun() const noexcept {
-        return taken_.load(std::memory_order_relaxed) + inline_.load(std::memory_order_relaxed);
+    std::uint64_t begun() noexcept {
+        return taken_.load(std::memory_order_relaxed) + in_lanes().ran_inline;
     }
     /// The bus is gone, all is at rest: destroys the user's callable, which may hold clients.
     void forget_handler() noexcept { handler_.reset(); }
 
     account counts() {
+        const ends e = in_lanes();
         account a;
-        a.handled = handled_.load(std::memory_order_relaxed);
-        a.failed = failed_.load(std::memory_order_relaxed);
-        a.expired = expired_.load(std::memory_order_relaxed);
-        a.dropped = dropped_.load(std::memory_order_relaxed);
+        a.handled = e.handled;
+        a.failed = e.failed;
+        a.expired = e.expired;
+        a.dropped = e.dropped + dropped_.load(std::memory_order_relaxed);
         a.refused = refused_.load(std::memory_order_relaxed);
         a.late = late_.load(std::memory_order_relaxed);
         a.late_by = duration(late_by_.load(std::memory_order_relaxed));
@@ -141,12 +142,8 @@ public:
             const std::uint64_t again = taken_.load(std::memory_order_seq_cst);  // (1)
             if (again == std::exchange(taken, again)) break;
         }
-        const std::uint64_t here = inline_.load(std::memory_order_relaxed);
-        std::uint64_t running = 0;
-        for_each_lane(&running,
-                      [](void* n, lane& l) { *static_cast<std::uint64_t*>(n) += l.busy(); });
-        a.accepted = queued + here;
-        a.left = discarded_.load(std::memory_order_relaxed) + (queued - taken) + running;
+        a.accepted = queued + e.ran_inline;
+        a.left = e.discarded + (queued - taken) + e.running;
         return a;
     }
 
@@ -221,16 +218,42 @@ protected:
     }
 
 private:
+    // What became of the messages that the lanes took, and how many they are at.
+    struct ends {
+        std::uint64_t ran_inline = 0, handled = 0, failed = 0, expired = 0, dropped = 0,
+                      discarded = 0, running = 0;
+    };
+    ends in_lanes() noexcept {
+        ends sum;
+        for_each_lane(&sum, [](void* to, lane& l) {
+            ends& s = *static_cast<ends*>(to);
+            const auto of = [](const lane::tally::number& n) {
+                return n.load(std::memory_order_relaxed);
+            };
+            s.handled += of(l.tally_.handled), s.failed += of(l.tally_.failed);
+            s.expired += of(l.tally_.expired), s.dropped += of(l.tally_.dropped);
+            s.discarded += of(l.tally_.discarded), s.ran_inline += of(l.tally_.ran_inline);
+            s.running += l.busy();
+        });
+        return sum;
+    }
+
     admission refuse(admission a) noexcept { return count(refused_), a; }
 
     // Counts one more as accepted, if there is room. Not by adding and taking back: somebody else
     // would find the queue full meanwhile, and wait for room that is there.
     bool reserve() noexcept {
+        const auto full = [this](std::uint64_t accepted, std::uint64_t taken) {
+            return static_cast<std::int64_t>(accepted - taken) >=
+                   static_cast<std::int64_t>(capacity_);
+        };
         std::uint64_t seen = accepted_.load(std::memory_order_relaxed);
         do {
-            const std::uint64_t taken = taken_.load(std::memory_order_seq_cst);  // (1)
-            if (static_cast<std::int64_t>(seen - taken) >= static_cast<std::int64_t>(capacity_))
-                return false;
+            if (full(seen, known_taken_.load(std::memory_order_relaxed))) {
+                const std::uint64_t taken = taken_.load(std::memory_order_seq_cst);  // (1)
+                if (full(seen, taken)) return false;
+                known_taken_.store(taken, std::memory_order_relaxed);
+            }
         } while (!accepted_.compare_exchange_weak(seen, seen + 1, std::memory_order_seq_cst,  // (1)
                                                   std::memory_order_relaxed));
         return true;
@@ -273,15 +296,15 @@ private:
     waiting_room room_;
 
     // (1), seq_cst: see waiting_room (1).
-    // relaxed: the counters; each is exact, their sum at rest. discarding_: whoever misses it is
+    // relaxed: the counters; each is exact, their sum at rest. known_taken_: only ever too small,
+    // and then taken_ is looked at. discarding_: whoever misses it is
     // asked to stop.
     std::atomic<bool> discarding_ = false;
     alignas(detail::cache_line) std::atomic<std::uint64_t> accepted_ = 0;  // through the queue
+    std::atomic<std::uint64_t> known_taken_ = 0;  // what senders last saw of taken_, or less
     std::atomic<std::uint64_t> refused_ = 0;
     alignas(detail::cache_line) std::atomic<std::uint64_t> taken_ = 0;  // out of the queue
-    std::atomic<std::uint64_t> inline_ = 0;  // accepted without the queue
-    std::atomic<std::uint64_t> handled_ = 0, failed_ = 0, expired_ = 0, dropped_ = 0,
-                               discarded_ = 0, late_ = 0;
+    std::atomic<std::uint64_t> dropped_ = 0, late_ = 0;
     std::atomic<duration::rep> late_by_ = 0;
 };
 
@@ -304,14 +327,14 @@ inline void lane::read_on() noexcept {
 
 inline bool lane::handle(envelope& e) noexcept {
     if (of.discarding()) {
-        count(of.discarded_);
+        count(tally_.discarded);
         of.give_up(e, code::closed);
         return true;
     }
     const bool asked = of.asked(e);
     take_up(e, asked ? e.call->deadline : never, forever);
     if (asked && !begin(e)) return true;
-    return e.start(*of.handler_, *this);
+    return e.how->start(*of.handler_, *this);
 }
 
 // False: it is over, and was not started.
@@ -325,31 +348,32 @@ inline bool lane::begin(envelope& e) noexcept {
     }
     if (r.cell.begin()) return true;
     put_down(e);
-    count(r.cell.how() == ending::expired ? of.expired_ : of.dropped_);
+    count(r.cell.how() == ending::expired ? tally_.expired : tally_.dropped);
     if (r.cell.handler_leaves()) e.destroy(e);
     return false;
 }
 
 inline void lane::prepare(envelope& e, time_point bound, duration allowance) noexcept {
-    count(of.inline_);
+    count(tally_.ran_inline);
     e.call->where = this;
     e.call->cell.begin_alone();
     take_up(e, bound, allowance);
 }
 
 inline bool lane::run_inline(envelope& e) noexcept {
-    if (!e.start(*of.handler_, *this)) return false;
+    if (!e.how->start(*of.handler_, *this)) return false;
     if (!of.release(*this)) of.home().post(*this);
     return true;
 }
 
 inline void lane::take_up(envelope& e, time_point bound, duration allowance) noexcept {
-    stop_.reset();
+    if (e.how->hears_stop) stop_.reset();
     context_.deadline_ = bound;
     context_.allowance_ = allowance;
     context_.attempt_ = e.attempt;
     envelope_ = &e;
-    current_.store(reinterpret_cast<std::uintptr_t>(&e), std::memory_order_release);  // (1)
+    current_.store(reinterpret_cast<std::uintptr_t>(&e) | (e.how->hears_stop ? 0 : deaf),
+                   std::memory_order_release);  // (1)
 }
 
 inline bool lane::start(detail::promise_base& p, void (*finish)(lane&, bool) noexcept) noexcept {
@@ -383,6 +407,7 @@ inline bool lane::abandon() noexcept {
 }
 
 inline void lane::put_down(const envelope& e) noexcept {
+    if (!e.how->hears_stop) return current_.store(0, std::memory_order_relaxed);
     const auto mine = reinterpret_cast<std::uintptr_t>(&e);
     auto seen = mine;
     while (!current_.compare_exchange_weak(seen, 0, std::memory_order_acq_rel,  // (2)
@@ -396,7 +421,7 @@ inline void lane::close_case(failure* failed, bool intact) noexcept {
     envelope& e = *envelope_;
     put_down(e);
     running_ = nullptr;
-    count(failed ? of.failed_ : of.handled_);
+    count(failed ? tally_.failed : tally_.handled);
     if (failed) {
         if (failed->effect() == effect::none) failed->effect(effect::complete);  // it has run
         detail::add_to_path(*failed, of.name());
@@ -414,7 +439,7 @@ inline void lane::close_case(failure* failed, bool intact) noexcept {
 inline void lane::cancel(const envelope* e) noexcept {
     std::uintptr_t seen = current_.load(std::memory_order_relaxed);
     do {
-        if (seen == 0 || (seen & cancelling)) return;
+        if (seen == 0 || (seen & (cancelling | deaf))) return;
         if (e && seen != reinterpret_cast<std::uintptr_t>(e)) return;
     } while (!current_.compare_exchange_weak(seen, seen | cancelling,
                                              std::memory_order_acq_rel,  // (1)

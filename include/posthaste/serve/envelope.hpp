@@ -21,14 +21,21 @@ class handler;
 class lane;
 struct request;
 
+/// How a handler takes one type of message.
+struct handler_entry {
+    const detail::message_type* type;
+    bool (*start)(handler&, lane&) noexcept;  ///< true: it has ended
+    bool suspends;                            ///< it is a coroutine
+    bool hears_stop;  ///< it can know that a stop was requested, while it runs
+};
+
 /// What queues carry: the message and what is needed to handle it. Lives in recycled memory.
 struct envelope : letter {
     const detail::message_type* type;
     void (*destroy)(envelope&) noexcept;
     void* message = nullptr;  ///< the M
     request* call = nullptr;  ///< the same envelope, if somebody waits for its end
-    /// Runs the handler on it; true: it has ended.
-    bool (*start)(handler&, lane&) noexcept = nullptr;
+    const handler_entry* how = nullptr;
     unsigned attempt = 1;
     bool waits_for_room = false;  ///< stands in a waiting_room, under its lock
 

@@ -23,12 +23,7 @@ namespace posthaste {
 /// The callable of an endpoint, its type forgotten.
 class handler {
 public:
-    /// One message type it takes, and how it is called with one: true if it has ended.
-    struct entry {
-        const detail::message_type* type;
-        bool (*start)(handler&, lane&) noexcept;
-        bool suspends;  ///< it is a coroutine
-    };
+    using entry = handler_entry;
 
     explicit handler(std::span<const entry> entries) noexcept : entries_(entries) {}
     handler(const handler&) = delete;
@@ -121,6 +116,7 @@ class handling {
 
 public:
     static constexpr bool suspends = a_task<given>;
+    static constexpr bool hears_stop = suspends || takes_message_and_context<H, M>;
 
     static bool start(H& h, lane& l) noexcept {
         M& m = l.handled().as<M>();
@@ -201,7 +197,7 @@ private:
           [](handler& self, lane& l) noexcept {
               return handling<H, Ms>::start(static_cast<handler_of&>(self).h_, l);
           },
-          handling<H, Ms>::suspends}...}};
+          handling<H, Ms>::suspends, handling<H, Ms>::hears_stop}...}};
 };
 
 }  // namespace detail

@@ -56,7 +56,7 @@ public:
 
 private:
     friend endpoint_core;
-    static constexpr std::uintptr_t cancelling = 1;
+    static constexpr std::uintptr_t cancelling = 1, deaf = 2;
 
     void read_on() noexcept;
     void resume_after_end() noexcept;
@@ -64,8 +64,13 @@ private:
     bool begin(envelope& e) noexcept;
     void take_up(envelope& e, time_point bound, duration allowance) noexcept;
     void put_down(const envelope& e) noexcept;
-    void count(std::atomic<std::uint64_t>& n) noexcept {
-        n.fetch_add(1, std::memory_order_relaxed);
+    // Only whoever holds the lane counts here, so it takes no read-modify-write.
+    struct tally {
+        using number = std::atomic<std::uint64_t>;
+        number ran_inline = 0, handled = 0, failed = 0, expired = 0, dropped = 0, discarded = 0;
+    };
+    static void count(tally::number& n) noexcept {
+        n.store(n.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     }
 
     stop_source stop_;
@@ -73,10 +78,11 @@ private:
     envelope* envelope_ = nullptr;
     detail::promise_base* running_ = nullptr;
     void (*finish_)(lane&, bool) noexcept = nullptr;
+    tally tally_;
 
     // current_: the envelope whose handler runs, or is about to: it is set before the request is
-    // begun, so that nobody who finds it begun asks in vain. With the lowest bit set while somebody
-    // asks it to stop, for so long the lane does not go on.
+    // begun, so that nobody who finds it begun asks in vain. With `cancelling` set while somebody
+    // asks it to stop, for so long the lane does not go on; with `deaf` nobody does.
     // (1) releases lane and envelope to whoever cancels, which acquires them.
     // (2) releases what the canceller did to the lane, which acquires it.
     alignas(detail::cache_line) std::atomic<std::uintptr_t> current_ = 0;
