@@ -1,12 +1,17 @@
-// Contract 1: every call ends, exactly once, when reply, deadline, stop and the end of the bus race
-// for it on real threads. Every outcome must have been seen.
+// Contract 1, 2, 5: every call ends, exactly once, when reply, deadline, stop and the end of the
+// bus race for it on real threads. Each outcome must have been seen, more than now and then, and a
+// caller that went before its handler ended is a late reply in the account.
 // call_race [calls]
 #include <posthaste/posthaste.hpp>
+
+#include "../support/race.hpp"
+#include "watchdog.hpp"
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -16,10 +21,13 @@
 
 using namespace posthaste;
 using namespace std::chrono_literals;
+using posthaste::testing::faults;
 
 namespace {
 
-constexpr int callers = 16;
+constexpr std::size_t callers = 16;  // of each kind
+constexpr long calls_each = 320;     // a round
+const std::array<std::string, 4> names{"serial", "parallel", "keyed", "deaf"};
 
 struct work_for {
     using reply = int;
@@ -27,33 +35,57 @@ struct work_for {
     int n;
 };
 
+/// Never goes on, and heeds no stop.
+struct stand_still {
+    static constexpr bool keeps_home = true;
+    stand_still() noexcept {}
+    bool await_ready() const noexcept { return false; }
+    template <homed Promise>
+    void await_suspend(std::coroutine_handle<Promise>) const noexcept {}
+    void await_resume() const noexcept {}
+};
+
+faults wrong;
 std::array<std::atomic<long>, 12> failures{};
-std::atomic<long> values = 0, wrong = 0, ended = 0, made = 0;
+std::atomic<long> made = 0, values = 0;
+std::atomic<long> left_behind = 0;  // callers that went while the handler was running
+
+/// One for each call of a round: how often its caller has gone on.
+struct ledger {
+    std::atomic<std::size_t> used = 0;
+    std::vector<std::atomic<unsigned char>> gone_on;
+    explicit ledger(std::size_t calls) : gone_on(calls) {}
+};
 
 void count(const result<int>& r, int expected) {
-    ++ended;
-    if (!r) ++failures[static_cast<std::size_t>(r.error().code())];
-    else if (*r == expected) ++values;
-    else ++wrong;
+    if (r) return wrong.expect(*r == expected, "a reply to another call"), void(++values);
+    ++failures[static_cast<std::size_t>(r.error().code())];
+    const bool given_up =
+        r.error().code() == code::deadline_exceeded || r.error().code() == code::cancelled;
+    if (given_up && r.error().effect() == effect::unknown) ++left_behind;
 }
 long failed_with(code c) { return failures[static_cast<std::size_t>(c)]; }
 
-task<> call_on(client<work_for> c, int calls, int from) {
-    for (int i = 0; i != calls; ++i) {
+task<> call_on(client<work_for> c, ledger& l, long calls, std::size_t from) {
+    for (long i = 0; i != calls; ++i) {
+        const std::size_t id = l.used.fetch_add(1, std::memory_order_relaxed);
         ++made;
-        const auto r = co_await c.call((from * 7 + i) % 50, i);
-        count(r, i);
+        const int n = static_cast<int>(id);
+        const auto r = co_await c.call(static_cast<int>((from * 7 + id) % 50), n);
+        l.gone_on[id].fetch_add(1, std::memory_order_relaxed);
+        count(r, n);
         if (!r && r.error().code() == code::cancelled) co_return;
     }
 }
 
-// Calls from the bus's own pool, some of which a scope cancels.
-task<> call_and_cancel(client<work_for> c, int calls, int from) {
+// Calls some of which a scope cancels.
+task<> call_and_cancel(client<work_for> c, ledger& l, long calls, std::size_t from) {
     const context& mine = co_await this_context;
-    for (int i = 0; i < calls; i += 8) {
+    for (long i = 0; i < calls; i += 8) {
+        const auto at = from + static_cast<std::size_t>(i);
         scope some(mine);
-        some.spawn(call_on, c, 4, from + i);
-        some.spawn(call_on, c, 4, from + i + 3);
+        some.spawn(call_on, c, std::ref(l), 4, at);
+        some.spawn(call_on, c, std::ref(l), 4, at + 3);
         if (i % 16 == 0) {
             co_await sleep_for(std::chrono::microseconds(i % 64));
             co_await some.cancel();
@@ -76,56 +108,88 @@ std::unique_ptr<bus> make_bus() {
     app->handle<work_for>("serial", handler);
     app->handle<work_for>("parallel", parallel(3), handler);
     app->handle<work_for>("keyed", keyed(&work_for::microseconds), handler);
+    app->handle<work_for>("deaf", parallel(65536), [](work_for w) -> task<int> {
+        co_await stand_still();
+        co_return w.n;
+    });
     return app;
+}
+
+/// Callers outside of the bus's pool and on it. `abrupt`: the bus goes as it stands, without the
+/// callers on it, which it would wait for.
+void one_round(int round, bool abrupt) {
+    auto app = make_bus();
+    ledger all_calls(2 * callers * (calls_each + 8));
+    std::vector<client<work_for>> clients;
+    for (std::size_t i = 0; i != 2 * callers; ++i) {
+        const duration allowed = std::chrono::microseconds(i % 4 == 0 ? 5'000'000 : 20 + 30 * i);
+        const std::size_t which = abrupt && i % 4 == 0 ? 3 : i % 3;
+        clients.push_back(app->client<work_for>(names[which], deadline(allowed)));
+    }
+    const long before = left_behind;
+    std::vector<std::thread> outside;
+    for (std::size_t i = 0; i != callers; ++i) {
+        outside.emplace_back([&, i] {
+            const bool cancels = i % 4 == 1;
+            sync_wait((cancels ? call_and_cancel : call_on)(clients[i], all_calls, calls_each, i));
+        });
+    }
+    if (abrupt) {
+        while (all_calls.used < callers * 20) std::this_thread::yield();
+    } else {
+        app->run([&]() -> task<> {
+            scope all(co_await this_context);
+            for (std::size_t i = callers; i != 2 * callers; ++i)
+                all.spawn(call_and_cancel, clients[i], std::ref(all_calls), calls_each, i);
+            co_await all.join();
+        });
+        const auto drained = app->drain(1min);
+        for (auto& t : outside) t.join();
+        outside.clear();
+        const account& a = drained->total;
+        wrong.expect(drained->in_time && a.left == 0, "all handlers end");
+        wrong.expect(a.adds_up(), "the account adds up");
+        wrong.expect(a.late == static_cast<std::uint64_t>(left_behind - before),
+                     "each caller that left a running handler is a late reply");
+    }
+    if (abrupt && round % 4 == 1) {
+        const auto drained = app->drain(std::chrono::microseconds(round * 50));
+        wrong.expect(drained->total.adds_up(), "the account of a bus cut short adds up");
+    }
+    app.reset();  // the callers outside go on: closed from now on
+    for (auto& t : outside) t.join();
+    for (std::size_t id = 0; id != all_calls.used; ++id)
+        wrong.expect(all_calls.gone_on[id] == 1, "a caller goes on once");
+}
+
+bool seen(const char* what, long n, long least) {
+    std::printf("%8ld %s\n", n, what);
+    if (n < least) std::printf("not seen %ld times: %s\n", least, what);
+    return n >= least;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    const int calls = argc > 1 ? std::atoi(argv[1]) : 100'000;
-    const std::array<std::string, 3> names{"serial", "parallel", "keyed"};
-    const int rounds = 10, each = std::max(8, calls / (rounds * 2 * callers));
-    bool adds_up = true;
-    for (int round = 0; round != rounds; ++round) {
-        auto app = make_bus();
-        std::vector<client<work_for>> clients;
-        for (std::size_t i = 0; i != 2 * callers; ++i) {
-            const duration allowed =
-                std::chrono::microseconds(i % 4 == 0 ? 5'000'000 : 20 + 30 * i);
-            clients.push_back(app->client<work_for>(names[i % 3], deadline(allowed)));
-        }
-        std::atomic<int> running = callers;
-        std::vector<std::thread> outside;
-        for (std::size_t i = 0; i != callers; ++i) {
-            outside.emplace_back([&, i] {
-                sync_wait(call_on(clients[i], each, static_cast<int>(i)));
-                --running;
-            });
-        }
-        app->run([&]() -> task<> {
-            scope all(co_await this_context);
-            for (std::size_t i = callers; i != 2 * callers; ++i)
-                all.spawn(call_and_cancel, clients[i], each, static_cast<int>(i));
-            co_await all.join();
-        });
-        if (round % 2 == 0) {
-            const auto drained = app->drain(std::chrono::milliseconds(round % 4));
-            adds_up = adds_up && drained->total.adds_up();
-        }
-        app.reset();  // the callers outside go on: closed from now on
-        for (auto& t : outside) t.join();
+    const long calls = argc > 1 ? std::atol(argv[1]) : 100'000;
+    testing::watchdog dog("the first round");
+    for (int round = 0; made < calls || round < 8; ++round) {
+        one_round(round, round % 2 == 1);
+        dog.pat("a later round");
     }
-    const long closed = failed_with(code::closed), none = failed_with(code::no_reply);
-    const long expired = failed_with(code::deadline_exceeded), gone = failed_with(code::cancelled);
-    std::printf("%ld calls: %ld values, %ld expired, %ld cancelled, %ld closed, %ld no reply\n",
-                made.load(), values.load(), expired, gone, closed, none);
-    const bool all_ended =
-        made == ended && wrong == 0 &&
-        values + expired + gone + closed + none + failed_with(code::overloaded) == ended;
-    const bool all_seen = values > 0 && expired > 0 && gone > 0 && closed > 0;
-    const bool clean = adds_up && detail::live_frames == 0;
-    if (!all_ended) std::puts("a call did not end as it should");
-    if (!all_seen) std::puts("an outcome was never seen");
-    if (!clean) std::puts("accounts or frames are left open");
-    return all_ended && all_seen && clean ? 0 : 1;
+    const long overloaded = failed_with(code::overloaded);
+    const long all = values + failed_with(code::deadline_exceeded) + failed_with(code::cancelled) +
+                     failed_with(code::closed) + failed_with(code::no_reply) + overloaded;
+    wrong.expect(all == made, "each call ends in one of the ways there are");
+    wrong.expect(overloaded == 0, "nothing is full");
+    wrong.expect(detail::live_frames == 0, "no frame is left");
+    const long least = calls / 100;
+    bool enough = seen("calls", made, calls);
+    enough = seen("answered", values, least) && enough;
+    enough = seen("expired", failed_with(code::deadline_exceeded), least) && enough;
+    enough = seen("cancelled", failed_with(code::cancelled), least) && enough;
+    enough = seen("closed", failed_with(code::closed), least) && enough;
+    enough = seen("without reply", failed_with(code::no_reply), least / 100) && enough;
+    enough = seen("replies came too late", left_behind, least) && enough;
+    return enough && !wrong.any() ? 0 : 1;
 }
