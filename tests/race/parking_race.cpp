@@ -17,6 +17,13 @@ namespace {
 void idle(unsigned turns) {
     for (unsigned i = 0; i != turns; ++i) detail::pause();
 }
+// Spins, so that both go on at the same moment; yields now and then, for machines with one core.
+template <typename Condition>
+void spin_until(Condition met) {
+    for (unsigned i = 1; !met(); ++i) {
+        if (i % 1024 == 0) std::this_thread::yield();
+    }
+}
 
 // The two looks alone: of a poster and a worker at least one sees the other.
 bool two_looks(testing::watchdog& dog) {
@@ -33,7 +40,7 @@ bool two_looks(testing::watchdog& dog) {
             for (int i = 0; i != chunk; ++i) {
                 const auto n = static_cast<std::size_t>(i);
                 at_worker.store(i + 1, std::memory_order_relaxed);
-                while (at_poster.load(std::memory_order_relaxed) <= i) {}
+                spin_until([&] { return at_poster.load(std::memory_order_relaxed) > i; });
                 idle(static_cast<unsigned>(i) / 7 % 16);
                 parkings[n].sleep(false);
                 saw_work[n] = work[n].load(std::memory_order_seq_cst) != 0;
@@ -42,7 +49,7 @@ bool two_looks(testing::watchdog& dog) {
         for (int i = 0; i != chunk; ++i) {
             const auto n = static_cast<std::size_t>(i);
             at_poster.store(i + 1, std::memory_order_relaxed);
-            while (at_worker.load(std::memory_order_relaxed) <= i) {}
+            spin_until([&] { return at_worker.load(std::memory_order_relaxed) > i; });
             idle(static_cast<unsigned>(i) / 5 % 16);
             work[n].exchange(1, std::memory_order_seq_cst);
             saw_sleeper[n] = parkings[n].need_wake();
@@ -67,9 +74,7 @@ struct job : work {
         };
     }
     void wait() const noexcept {
-        for (unsigned i = 1; !done.load(std::memory_order_acquire); ++i) {
-            if (i % 1024 == 0) std::this_thread::yield();
-        }
+        spin_until([this] { return done.load(std::memory_order_acquire); });
     }
     std::atomic<bool> done = false;
 };

@@ -51,6 +51,7 @@ int main() {
             if (others != 0) two_readers.seen();
             if (max_readers == 1) ++alone;
             while (take_one()) {}
+            stumble(scatter(taken.load(std::memory_order_relaxed), 6));
             readers.fetch_sub(1, std::memory_order_relaxed);
             if (queue->release()) return;
             read_on.seen();
