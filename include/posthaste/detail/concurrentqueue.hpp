@@ -4,6 +4,7 @@
 #include <posthaste/detail/config.hpp>
 
 #include <cstddef>
+#include <new>
 
 #if defined(POSTHASTE_MUTEX_QUEUE)  // for ThreadSanitizer, which does not understand fences
 #  include <posthaste/detail/exceptions.hpp>
@@ -75,6 +76,9 @@ private:
 struct queue_traits : moodycamel::ConcurrentQueueDefaultTraits {
     // 1.0.3 always does; later ones, unless told so, allocate and free at every 32nd put
     static constexpr bool RECYCLE_ALLOCATED_BLOCKS = true;
+    // as all of the library's memory, so that who replaces or counts operator new sees it
+    static void* malloc(std::size_t size) noexcept { return ::operator new(size, std::nothrow); }
+    static void free(void* memory) noexcept { ::operator delete(memory); }
 };
 template <typename T>
 using raw_queue = moodycamel::ConcurrentQueue<T, queue_traits>;
