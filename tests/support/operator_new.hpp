@@ -28,13 +28,22 @@ inline constexpr bool own_operator_new = POSTHASTE_OWN_OPERATOR_NEW != 0;
 
 inline std::atomic<long> news = 0;
 
-/// Allocations that succeed yet; negative: all do. For one thread at a time.
-inline long until_failure = -1;
-inline long failures = 0;
+/// Allocations, of all threads, that succeed until one fails; negative: none fails.
+inline std::atomic<long> until_failure = -1;
+inline std::atomic<long> failures = 0;
+
+inline bool fails_now() noexcept {
+    long left = until_failure.load(std::memory_order_relaxed);
+    while (left >= 0) {
+        if (until_failure.compare_exchange_weak(left, left - 1, std::memory_order_relaxed))
+            return left == 0;
+    }
+    return false;
+}
 
 inline void* allocate(std::size_t size, std::size_t alignment = 0) noexcept {
     news.fetch_add(1, std::memory_order_relaxed);
-    if (until_failure >= 0 && until_failure-- == 0) return ++failures, nullptr;
+    if (fails_now()) return ++failures, nullptr;
     if (alignment <= alignof(std::max_align_t)) return std::malloc(size);
     return std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
 }

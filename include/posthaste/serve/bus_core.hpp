@@ -55,12 +55,7 @@ public:
     }
     template <typename F>
     void for_each_endpoint(F f) {
-        std::vector<endpoint_core*> all;
-        {
-            const std::lock_guard guard(mutex);
-            for (const auto& e : endpoints) all.push_back(e.get());
-        }
-        for (endpoint_core* e : all) f(*e);
+        for (std::size_t i = 0; endpoint_core* const e = endpoint_number(i); ++i) f(*e);
     }
     // False: all is at rest. One look does not tell, as a message may pass from an endpoint not
     // looked at yet to one that was: so two, and nothing was begun from before the first to after
@@ -89,26 +84,22 @@ public:
         if (home.here())
             return failure::because(code::would_deadlock, effect::none, "drain() inside the bus");
         const std::lock_guard guard(drain_mutex);
-        if (drained) return *drained;
-
-        draining.store(true, std::memory_order_relaxed);
-        const time_point end = saturating_add(home.now(), grace);
-        rests_by(end);
-        for_each_endpoint([](endpoint_core& e) { e.close(); });
-        const bool in_time = rests_by(end);  // what came in just before has the rest of the grace
-        if (!in_time) {
-            for_each_endpoint([](endpoint_core& e) { e.discard(); });
-            stops_by(saturating_add(home.now(), std::chrono::milliseconds(100)));
+        if (!drained) {
+            come_to_rest(grace);
+            drain_account all = accounts();
+            all.in_time = *rested_in_time;
+            drained = std::move(all);
         }
-        drained = accounts();
-        drained->in_time = in_time;
         return *drained;
     }
 
     /// The bus goes; its clients may still hold this.
     void end() noexcept {
         if (home.here()) std::terminate();  // from one of its own handlers, which it would wait for
-        static_cast<void>(drain(options.grace));
+        {
+            const std::lock_guard guard(drain_mutex);
+            come_to_rest(options.grace);
+        }
         if (own) own->stop();
         if (home.idle_here()) destroy_what_stands_still();
         else stops_by(never);  // somebody else's threads may still run what does not heed the stop
@@ -130,9 +121,26 @@ public:
     std::map<std::string, std::unique_ptr<address>, std::less<>> addresses;
     std::vector<std::unique_ptr<endpoint_core>> endpoints;
     std::mutex drain_mutex;
-    std::optional<drain_account> drained;  // guarded by drain_mutex
+    std::optional<bool> rested_in_time;  // guarded by drain_mutex, as the next one
+    std::optional<drain_account> drained;
 
 private:
+    endpoint_core* endpoint_number(std::size_t i) {
+        const std::lock_guard guard(mutex);
+        return i < endpoints.size() ? endpoints[i].get() : nullptr;
+    }
+    // What drain() and end() do, once; needs no memory.
+    void come_to_rest(duration grace) {
+        if (rested_in_time) return;
+        draining.store(true, std::memory_order_relaxed);
+        const time_point end = saturating_add(home.now(), grace);
+        rests_by(end);
+        for_each_endpoint([](endpoint_core& e) { e.close(); });
+        rested_in_time = rests_by(end);  // what came in just before has the rest of the grace
+        if (*rested_in_time) return;
+        for_each_endpoint([](endpoint_core& e) { e.discard(); });
+        stops_by(saturating_add(home.now(), std::chrono::milliseconds(100)));
+    }
     bool any_busy() {
         const std::lock_guard guard(mutex);
         return std::any_of(endpoints.begin(), endpoints.end(),
