@@ -270,6 +270,36 @@ TEST_CASE("task: goes on at home after a task that stood still") {
     CHECK(world.elapsed() == 20ms);
 }
 
+TEST_CASE("task: goes on before what is queued, when what it awaited ends on its executor") {
+    testing::no_frames_left frames;
+    thread_pool pool(1);
+    event ready;
+    std::vector<std::string> order;  // no lock: there is one thread
+    struct note : work {
+        explicit note(std::vector<std::string>& o) noexcept : order(o) {
+            run = [](work& w) noexcept { static_cast<note&>(w).order.push_back("queued"); };
+        }
+        std::vector<std::string>& order;
+    } queued(order);
+    const auto inner = [&]() -> task<> {
+        static_cast<void>(co_await ready.wait());
+        order.push_back("inner");
+    };
+    const auto outer = [&]() -> task<> {
+        co_await inner();
+        order.push_back("outer");
+    };
+    const auto body = [&](executor& at) -> task<> {
+        testing::started waits(at, outer());
+        co_await yield();
+        ready.set();  // the inner one is queued, and then
+        at.post(queued);
+        while (order.size() != 3 || !waits.ended()) co_await yield();
+    };
+    sync_wait(pool, body(pool));
+    CHECK(order == std::vector<std::string>{"inner", "outer", "queued"});
+}
+
 TEST_CASE("task: works under the context of who awaits it, however deep") {
     testing::no_frames_left frames;
     simulation world;

@@ -206,23 +206,63 @@ TEST_CASE("bus: while it drains, handlers may still send and call, others may no
     testing::no_frames_left frames;
     simulation sim(any_seed());
     bus app(sim);
+    simulation elsewhere;
     std::vector<std::string> seen;
     app.handle<ask>("second", [&](ask a) -> task<int> {
         co_await sleep_for(5ms);
         seen.push_back("second " + std::to_string(a.n));
         co_return a.n;
     });
+    const auto outside = [](client<ask> second) -> task<std::string> {
+        const auto sent = second.send(7);
+        const auto room = co_await second.send_when_room(8);
+        const auto called = co_await second.call(9);
+        co_return outcome(sent) + "; " + outcome(room) + "; " + outcome(called);
+    };
     app.handle<note>("first", [&, second = app.client<ask>("second")](note n) -> task<> {
         co_await sleep_for(5ms);
         CHECK(second.send(n.n));
         const auto r = co_await second.call(n.n + 1);
         CHECK(r.has_value());
+        launched<std::string> other(elsewhere, outside(second));
+        elsewhere.drive_ready();
+        CHECK(other.done());
+        if (other.done()) seen.push_back(other.value());
     });
     CHECK(app.client<note>("first").send(1));
     const auto drained = app.drain(1s);
     CHECK(drained->in_time);
     CHECK(drained->total.handled == 3);
-    CHECK(seen == std::vector<std::string>{"second 1", "second 2"});
+    CHECK(seen == std::vector<std::string>{"second 1", "second 2",
+                                           "closed, none; closed, none; closed, none"});
+}
+
+TEST_CASE("bus: what expires in the queue while it drains is not started, and its caller told") {
+    testing::no_frames_left frames;
+    simulation sim(any_seed());
+    bus app(sim);
+    std::vector<int> started;
+    app.handle<ask>("one", [&](ask a) -> task<int> {
+        started.push_back(a.n);
+        co_await sleep_for(50ms);
+        co_return a.n;
+    });
+    launched<result<int>> first(sim, call(app.client<ask>("one"), 1));
+    sim.advance(1ms);
+    launched<result<int>> hasty(sim, call(app.client<ask>("one", deadline(20ms)), 2));
+    launched<result<int>> last(sim, call(app.client<ask>("one"), 3));
+    sim.advance(1ms);
+    const auto drained = app.drain(1s);
+    CHECK(drained->in_time);
+    CHECK(sim.elapsed() == 100ms);
+    sim.drive_ready();
+    CHECK(outcome(first.value()) == "value");
+    CHECK(outcome(hasty.value()) == "deadline exceeded, none");
+    CHECK(outcome(last.value()) == "value");
+    CHECK(started == std::vector<int>{1, 3});
+    CHECK(drained->total.expired == 1);
+    CHECK(drained->total.handled == 2);
+    CHECK(drained->total.adds_up());
 }
 
 TEST_CASE("bus: a second drain gives the first one's account") {
@@ -342,10 +382,13 @@ TEST_CASE("bus: time is its executor's: an hour passes in a moment") {
         co_await sleep_for(1h);
         co_return a.n;
     });
-    const auto c = app.client<ask>("ask", deadline(2h));
+    const auto c = app.client<ask>("ask", deadline(2h)),
+               hasty = app.client<ask>("ask", deadline(7s));
     const auto before = std::chrono::steady_clock::now();
     CHECK(*app.run([&] { return call(c, 1); }) == 1);
     CHECK(sim.elapsed() == 1h);
+    CHECK(outcome(app.run([&] { return call(hasty, 1); })) == "deadline exceeded, unknown");
+    CHECK(sim.elapsed() == 1h + 7s);
     CHECK(std::chrono::steady_clock::now() - before < 1h);
 }
 

@@ -531,6 +531,37 @@ TEST_CASE("call: caller and handler go on at their own homes") {
     CHECK(at_home == std::vector<bool>(4, true));
 }
 
+TEST_CASE("call: a caller on the handler's executor goes on before what is queued") {
+    testing::no_frames_left frames;
+    bus_options options;
+    options.threads = 1;
+    bus app(options);
+    event ready;
+    std::vector<std::string> order;  // no lock: there is one thread
+    app.handle<ask>("ask", [&](ask a) -> task<int> {
+        static_cast<void>(co_await ready.wait());
+        order.push_back("handler");
+        co_return a.n;
+    });
+    const auto caller = [&](client<ask> c) -> task<> {
+        const auto r = co_await c.call(1);
+        order.push_back(r ? "caller" : "failed");
+    };
+    const auto other = [&]() -> task<> {
+        order.push_back("queued");
+        co_return;
+    };
+    app.run([&]() -> task<> {
+        scope all(co_await this_context);
+        all.spawn(caller, app.client<ask>("ask"));
+        co_await yield();
+        ready.set();  // the handler is queued, and then
+        all.spawn(other);
+        co_await all.join();
+    });
+    CHECK(order == std::vector<std::string>{"handler", "caller", "queued"});
+}
+
 TEST_CASE("call: handlers that call one another without end use no more stack than the bound") {
     testing::no_frames_left frames;
     simulation sim;
