@@ -56,8 +56,8 @@ TEST_CASE("recycler: each size has the smallest class that holds it") {
 
 TEST_CASE("recycler: memory of any size is aligned, writable and nobody else's") {
     std::vector<std::pair<unsigned char*, std::size_t>> all;
-    const std::size_t sizes[] = {0,    1,    15,   16,   63,   64,     65,     127,    1023,
-                                 1024, 1025, 2048, 2049, 4096, 65'535, 65'536, 65'537, 1'000'000};
+    const std::size_t sizes[] = {0,    1,    15,   16,   48,   49,     112,    113,    127,
+                                 1008, 1009, 2032, 2033, 4096, 65'519, 65'520, 65'521, 1'000'000};
     for (int round = 0; round != 3; ++round) {
         for (const std::size_t size : sizes) {
             auto* const memory = static_cast<unsigned char*>(allocate(size));
@@ -104,7 +104,8 @@ TEST_CASE("recycler: a block that was freed is the next one of its class") {
 
 TEST_CASE("recycler: blocks freed on another thread come back") {
     if (address_sanitizer) return;
-    for (const std::size_t size : {64u, 1000u, 5000u, 65'536u}) {
+    for (const std::size_t size :
+         {std::size_t{48}, std::size_t{1000}, std::size_t{5000}, block_cache::largest}) {
         bool came_back = false, kept_there = true;
         on_new_thread([&] {
             const auto blocks = allocate_many(50, size);

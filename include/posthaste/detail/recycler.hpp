@@ -20,7 +20,8 @@ namespace posthaste::detail {
 // on the owner's `returned_` stack, which the owner empties when it runs out. So a thread that only
 // allocates and a thread that only frees reach a steady state without operator new. (The scheme of
 // mimalloc: Leijen, Zorn, de Moura, "Free List Sharding in Action", 2019.) A cache outlives its
-// thread as long as blocks of it are about.
+// thread as long as blocks of it are about. Blocks are whole cache lines, header included: a small
+// message that goes to another processor is one line.
 
 /// Stands before every block.
 struct alignas(16) block {
@@ -35,18 +36,21 @@ static_assert(sizeof(block) == 16);
 
 class block_cache {
 public:
-    static constexpr std::size_t fine_classes = 16;  // 64, 128, ... 1024 bytes
+    static constexpr std::size_t fine_classes = 16;  // 64, 128, ... 1024 bytes, with the header
     static constexpr std::size_t classes = fine_classes + 6;  // 2, 4, ... 64 KiB
-    static constexpr std::size_t largest = std::size_t{64} * 1024;
+    static constexpr std::size_t largest = std::size_t{64} * 1024 - sizeof(block);
     static constexpr std::size_t max_bytes_kept = std::size_t{32} * 1024 * 1024;  // a thread
 
     static constexpr std::size_t class_of(std::size_t size) noexcept {
-        if (size <= 1024) return size == 0 ? 0 : (size - 1) / 64;
-        return fine_classes + static_cast<std::size_t>(std::bit_width(size - 1)) - 11;
+        const std::size_t last = size + sizeof(block) - 1;
+        if (last < 1024) return last / 64;
+        return fine_classes + static_cast<std::size_t>(std::bit_width(last)) - 11;
     }
     static constexpr std::size_t bytes_of(std::size_t size_class) noexcept {
-        if (size_class < fine_classes) return (size_class + 1) * 64;
-        return std::size_t{2048} << (size_class - fine_classes);
+        const std::size_t whole = size_class < fine_classes
+                                      ? (size_class + 1) * 64
+                                      : std::size_t{2048} << (size_class - fine_classes);
+        return whole - sizeof(block);
     }
 
     /// nullptr when out of memory. Only for the owning thread.
@@ -54,7 +58,7 @@ public:
         if (block* b = free_[size_class]) return pop(size_class, b);
         collect();
         if (block* b = free_[size_class]) return pop(size_class, b);
-        void* memory = ::operator new(sizeof(block) + bytes_of(size_class), std::nothrow);
+        void* memory = ::operator new(sizeof(block) + bytes_of(size_class), aligned, std::nothrow);
         if (!memory) return nullptr;
         ++abroad_;
         return ::new (memory) block{this, {size_class}};
@@ -65,7 +69,7 @@ public:
         const std::size_t size_class = b->size_class;
         if (kept_ + bytes_of(size_class) > max_bytes_kept) {
             --abroad_;
-            return ::operator delete(b);
+            return ::operator delete(b, aligned);
         }
         kept_ += bytes_of(size_class);
         b->next = free_[size_class];
@@ -92,7 +96,7 @@ public:
             while (block* b = free_[c]) {
                 pop(c, b);
                 --abroad_;
-                ::operator delete(b);
+                ::operator delete(b, aligned);
             }
         }
         orphans_.store(abroad_ + 1, std::memory_order_relaxed);
@@ -106,6 +110,8 @@ public:
     }
 
 private:
+    static constexpr std::align_val_t aligned{64};
+
     static void** payload(block* b) noexcept { return reinterpret_cast<void**>(b + 1); }
 
     block* pop(std::size_t size_class, block* b) noexcept {
@@ -124,7 +130,7 @@ private:
         }
     }
     void drop_orphan(block* b) noexcept {
-        ::operator delete(b);
+        ::operator delete(b, aligned);
         forget_orphan();
     }
     void forget_orphan() noexcept {

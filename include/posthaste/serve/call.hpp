@@ -31,7 +31,7 @@ public:
             if (request_->cell.settle(ending::cancelled).won) withdraw();
             leave();
         } else if (stage_ == stage::not_begun && envelope_) {
-            envelope_->destroy(*envelope_);
+            envelope_->destroy();
         }
     }
 
@@ -39,7 +39,7 @@ public:
     POSTHASTE_NOINLINE bool begin(frame& f) noexcept {
         stage_ = stage::refused;
         if (!envelope_) return refuse(code::overloaded, "no memory for the message");
-        const address::route route = to_.find(*envelope_->type);
+        const address::route route = to_.find(envelope_->type());
         if (to_.shut()) return refuse(code::closed);
         if (!route.how) return refuse(code::no_handler, route.why_not());
         const context& ctx = *f.under;
@@ -91,9 +91,9 @@ public:
     /// Afterwards the envelope is not the caller's any more.
     void leave() noexcept {
         if (stage_ == stage::refused) {
-            if (envelope_) envelope_->destroy(*envelope_);
+            if (envelope_) envelope_->destroy();
         } else if (request_->cell.caller_leaves()) {
-            envelope_->destroy(*envelope_);
+            envelope_->destroy();
         }
         envelope_ = nullptr;
         stage_ = stage::left;

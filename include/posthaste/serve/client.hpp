@@ -179,7 +179,7 @@ private:
         e->how = route.how;
         const auto admission = route.to->put(*e, false);
         if (admission == endpoint_core::admission::accepted) return {};
-        e->destroy(*e);
+        e->destroy();
         if (admission == endpoint_core::admission::closed) return refused(code::closed);
         return refused(code::overloaded, "the queue is full");
     }

@@ -40,7 +40,7 @@ private:
     struct destroyer {
         // The sender of one that waited for room may still look at it: then it goes with him.
         void operator()(envelope* e) const noexcept {
-            if (!e->call || e->call->cell.handler_leaves()) e->destroy(*e);
+            if (!e->call() || e->call()->cell.handler_leaves()) e->destroy();
         }
     };
     using content = std::unique_ptr<envelope, destroyer>;
@@ -49,7 +49,7 @@ private:
         : endpoint_(endpoint),
           reason_(std::move(reason)),
           since_(since),
-          type_(e->type),
+          type_(&e->type()),
           envelope_(std::move(e)),
           attempts_(envelope_->attempt),
           intact_(intact) {}

@@ -64,7 +64,7 @@ public:
             switch (full_) {
                 case when_full::reject: return refuse(admission::overloaded);
                 case when_full::drop_newest:
-                    if (e.call) return refuse(admission::overloaded);
+                    if (e.call()) return refuse(admission::overloaded);
                     accepted_.fetch_add(1, std::memory_order_relaxed);
                     taken_.fetch_add(1, std::memory_order_relaxed);
                     count(dropped_);
@@ -186,26 +186,26 @@ protected:
         dead_.put(e, name_, std::move(why), home_.now(), intact);
     }
     /// Somebody waits for what comes of it.
-    static bool asked(const envelope& e) noexcept { return e.call && !e.call->only_room; }
+    static bool asked(const envelope& e) noexcept { return e.call() && !e.call()->only_room; }
     void settle(envelope& e, failure why) noexcept {
-        e.call->fail(std::move(why));
+        e.call()->fail(std::move(why));
         static_cast<void>(answer(e));
     }
     /// Hands the caller what is in the envelope, and leaves it. False: the caller had gone.
     bool answer(envelope& e) noexcept {
         bool last = false;
-        frame* const caller = e.call->caller;
-        const auto verdict = e.call->cell.settle_and_leave(ending::replied, last);
+        frame* const caller = e.call()->caller;
+        const auto verdict = e.call()->cell.settle_and_leave(ending::replied, last);
         if (verdict.won && verdict.waiting) {
             if (caller->at == static_cast<posthaste::home*>(&home_) && home_.here())
                 home_.transfer(*caller);
             else caller->wake();
         }
-        if (last) e.destroy(e);
+        if (last) e.destroy();
         return verdict.won;
     }
     void reply(envelope& e) noexcept {
-        const request& r = *e.call;
+        const request& r = *e.call();
         const bool expired = r.cell.how() == ending::expired;
         const duration by = expired && r.deadline != never ? home_.now() - r.deadline : duration();
         if (!answer(e)) count_late(by);
@@ -260,7 +260,7 @@ private:
     }
     // From the waiting room into the queue. A caller that has gone meanwhile is left out.
     void admit(envelope& e) noexcept {
-        request& r = *e.call;
+        request& r = *e.call();
         if (r.only_room) {
             frame* const sender = r.caller;
             r.succeed();
@@ -283,7 +283,7 @@ private:
     void leave_out(envelope& e) noexcept {
         accepted_.fetch_sub(1, std::memory_order_relaxed);
         count(refused_);
-        if (e.call->cell.handler_leaves()) e.destroy(e);
+        if (e.call()->cell.handler_leaves()) e.destroy();
     }
 
     const std::string name_;
@@ -332,14 +332,14 @@ inline bool lane::handle(envelope& e) noexcept {
         return true;
     }
     const bool asked = of.asked(e);
-    take_up(e, asked ? e.call->deadline : never, forever);
+    take_up(e, asked ? e.call()->deadline : never, forever);
     if (asked && !begin(e)) return true;
     return e.how->start(*of.handler_, *this);
 }
 
 // False: it is over, and was not started.
 inline bool lane::begin(envelope& e) noexcept {
-    request& r = *e.call;
+    request& r = *e.call();
     r.where = this;
     if (r.deadline != never && r.deadline <= of.home().now()) {
         frame& caller = *r.caller;
@@ -349,14 +349,14 @@ inline bool lane::begin(envelope& e) noexcept {
     if (r.cell.begin()) return true;
     put_down(e);
     count(r.cell.how() == ending::expired ? tally_.expired : tally_.dropped);
-    if (r.cell.handler_leaves()) e.destroy(e);
+    if (r.cell.handler_leaves()) e.destroy();
     return false;
 }
 
 inline void lane::prepare(envelope& e, time_point bound, duration allowance) noexcept {
     count(tally_.ran_inline);
-    e.call->where = this;
-    e.call->cell.begin_alone();
+    e.call()->where = this;
+    e.call()->cell.begin_alone();
     take_up(e, bound, allowance);
 }
 
@@ -427,12 +427,12 @@ inline void lane::close_case(failure* failed, bool intact) noexcept {
         detail::add_to_path(*failed, of.name());
     }
     if (of.asked(e)) {
-        if (failed) e.call->fail(std::move(*failed));
+        if (failed) e.call()->fail(std::move(*failed));
         of.reply(e);
     } else if (failed) {
         of.bury(e, std::move(*failed), intact);
-    } else if (!e.call || e.call->cell.handler_leaves()) {
-        e.destroy(e);
+    } else if (!e.call() || e.call()->cell.handler_leaves()) {
+        e.destroy();
     }
 }
 

@@ -8,6 +8,7 @@
 #include <posthaste/wait/frame.hpp>
 #include <posthaste/wait/reply_cell.hpp>
 
+#include <concepts>
 #include <memory>
 #include <new>
 #include <optional>
@@ -19,6 +20,7 @@ namespace posthaste {
 
 class handler;
 class lane;
+struct envelope;
 struct request;
 
 /// How a handler takes one type of message.
@@ -29,24 +31,30 @@ struct handler_entry {
     bool hears_stop;  ///< it can know that a stop was requested, while it runs
 };
 
-/// What queues carry: the message and what is needed to handle it. Lives in recycled memory.
-struct envelope : letter {
+/// What there is to know of all envelopes of one shape.
+struct envelope_kind {
     const detail::message_type* type;
     void (*destroy)(envelope&) noexcept;
-    void* message = nullptr;  ///< the M
-    request* call = nullptr;  ///< the same envelope, if somebody waits for its end
+    bool called;  ///< somebody waits for its end: it has a `request`
+};
+
+/// What queues carry: the message and what is needed to handle it. Lives in recycled memory, and
+/// is small: what goes from one processor's cache to another's is what a message costs.
+struct envelope : letter {
+    const envelope_kind* kind;
     const handler_entry* how = nullptr;
     unsigned attempt = 1;
     bool waits_for_room = false;  ///< stands in a waiting_room, under its lock
 
-    envelope(const detail::message_type& t, void (*d)(envelope&) noexcept) noexcept
-        : type(&t), destroy(d) {}
+    explicit envelope(const envelope_kind& k) noexcept : kind(&k) {}
     envelope(const envelope&) = delete;
 
+    const detail::message_type& type() const noexcept { return *kind->type; }
+    void destroy() noexcept { kind->destroy(*this); }
+    request* call() noexcept;  ///< nullptr if nobody waits for its end
+    const request* call() const noexcept { return const_cast<envelope*>(this)->call(); }
     template <typename M>
-    M& as() noexcept {
-        return *static_cast<M*>(message);
-    }
+    M& as() noexcept;
 };
 
 /// The part of an envelope that its caller and its handler share.
@@ -64,6 +72,17 @@ struct request {
 protected:
     ~request() = default;
 };
+
+struct called_envelope : envelope, request {
+    using envelope::envelope;
+
+protected:
+    ~called_envelope() = default;
+};
+
+inline request* envelope::call() noexcept {
+    return kind->called ? static_cast<called_envelope*>(this) : nullptr;
+}
 
 namespace detail {
 
@@ -104,41 +123,35 @@ struct boxed {
     explicit boxed(std::in_place_t, Given&& given) : value(std::forward<Given>(given)) {}
 };
 
+template <typename Envelope>
+inline constexpr envelope_kind kind_of{&type_of<typename Envelope::content>,
+                                       [](envelope& e) noexcept {
+                                           Envelope* const self = static_cast<Envelope*>(&e);
+                                           std::destroy_at(self);
+                                           deallocate(self);
+                                       },
+                                       std::derived_from<Envelope, request>};
+
 template <typename M>
 struct sent final : envelope {
+    using content = M;
     boxed<M> box;
 
     template <typename... Args>
     explicit sent(Args&&... args)
-        : envelope(type_of<M>,
-                   [](envelope& e) noexcept {
-                       sent* const self = static_cast<sent*>(&e);
-                       std::destroy_at(self);
-                       deallocate(self);
-                   }),
-          box(std::in_place, std::forward<Args>(args)...) {
-        message = &box.value;
-    }
+        : envelope(kind_of<sent>), box(std::in_place, std::forward<Args>(args)...) {}
 };
 
 template <typename M>
-struct called final : envelope, request {
+struct called final : called_envelope {
+    using content = M;
     using reply = reply_t<M>;
     boxed<M> box;
     std::optional<result<reply>> answer;  ///< the handler's side's, until it settles
 
     template <typename... Args>
     explicit called(Args&&... args)
-        : envelope(type_of<M>,
-                   [](envelope& e) noexcept {
-                       called* const self = static_cast<called*>(&e);
-                       std::destroy_at(self);
-                       deallocate(self);
-                   }),
-          box(std::in_place, std::forward<Args>(args)...) {
-        message = &box.value;
-        call = this;
-    }
+        : called_envelope(kind_of<called>), box(std::in_place, std::forward<Args>(args)...) {}
     void fail(failure f) noexcept override { answer.emplace(std::move(f)); }
     void succeed() noexcept override {
         if constexpr (std::is_void_v<reply>) answer.emplace();
@@ -146,5 +159,11 @@ struct called final : envelope, request {
 };
 
 }  // namespace detail
+
+template <typename M>
+M& envelope::as() noexcept {
+    return kind->called ? static_cast<detail::called<M>*>(this)->box.value
+                        : static_cast<detail::sent<M>*>(this)->box.value;
+}
 
 }  // namespace posthaste

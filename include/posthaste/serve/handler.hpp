@@ -177,7 +177,8 @@ private:
             l.close_case(&why, intact);
             return;
         }
-        if (e.call && !e.call->only_room) static_cast<called<M>&>(e).answer.emplace(std::move(r));
+        if (e.call() && !e.call()->only_room)
+            static_cast<called<M>&>(e).answer.emplace(std::move(r));
         l.close_case(nullptr, intact);
     }
 };

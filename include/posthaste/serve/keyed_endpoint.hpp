@@ -132,16 +132,16 @@ private:
     key_lane* lane_for(envelope& e) noexcept {
         struct row {
             const detail::message_type* type;
-            key_lane& (*lane_of)(keyed_endpoint&, void*);
+            key_lane& (*lane_of)(keyed_endpoint&, envelope&);
         };
         static constexpr std::array<row, sizeof...(Ms)> rows{
-            {{&detail::type_of<Ms>, [](keyed_endpoint& self, void* m) -> key_lane& {
-                  const Ms& message = *static_cast<Ms*>(m);
+            {{&detail::type_of<Ms>, [](keyed_endpoint& self, envelope& of) -> key_lane& {
+                  const Ms& message = of.as<Ms>();
                   return self.lane_of(std::invoke(self.key_of_, message));
               }}...}};
         std::size_t i = 0;
-        while (rows[i].type != e.type) ++i;  // only the Ms come here
-        return detail::guarded([&] { return &rows[i].lane_of(*this, e.message); },
+        while (rows[i].type != &e.type()) ++i;  // only the Ms come here
+        return detail::guarded([&] { return &rows[i].lane_of(*this, e); },
                                [](const std::exception_ptr&) -> key_lane* { return nullptr; });
     }
     // A key that is known is not copied.
