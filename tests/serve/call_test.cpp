@@ -252,14 +252,18 @@ TEST_CASE("call: a nested call knows the outer deadline also after the handler h
     testing::no_frames_left frames;
     simulation sim(any_seed());
     bus app(sim);
-    app.handle<ask>("never", [](ask) -> task<int> {
+    const time_point begin = sim.now();
+    time_point inner_deadline;
+    app.handle<ask>("never", [&](ask, context& c) -> task<int> {
+        inner_deadline = c.deadline();
         auto ok = co_await sleep_for(forever);
         co_return ok ? 1 : 2;
     });
-    duration ended{}, left{};
+    duration ended{}, left = 20ms;
+    const bool asks = GENERATE(false, true);
     app.handle<ask>("outer", [&, inner = app.client<ask>("never")](ask a, context& c) -> task<int> {
         co_await sleep_for(30ms);
-        left = c.time_left();
+        if (asks) left = c.time_left();
         const auto r = co_await inner.call(a.n);
         ended = sim.elapsed();
         co_return r ? 1 : 2;
@@ -268,6 +272,7 @@ TEST_CASE("call: a nested call knows the outer deadline also after the handler h
     CHECK(outcome(app.run([&] { return call(c, 1); })) == "deadline exceeded, unknown");
     sim.advance(1s);
     CHECK(left == 20ms);
+    CHECK(inner_deadline == begin + 50ms);
     CHECK(ended == 50ms);  // not 30 + 50
 }
 

@@ -45,9 +45,8 @@ public:
         const context& ctx = *f.under;
         if (ctx.stop_requested()) return refuse(code::cancelled);
 
-        // What is left of the caller's own time, without looking at the clock if nobody has yet.
-        const time_point bound = ctx.deadline_;
-        const duration allowance = std::min(allowance_, ctx.allowance_);
+        const time_point bound = ctx.deadline();  // the caller's own
+        const duration allowance = allowance_;
         if (allowance <= duration::zero() || (bound != never && bound <= f.at->now())) {
             return refuse(code::deadline_exceeded, "it had passed before the call");
         }
@@ -58,15 +57,12 @@ public:
         if (here && !request_->only_room && detail::this_thread().depth < detail::max_depth) {
             if (lane* l = endpoint_->claim(*envelope_)) {
                 stage_ = stage::under_way;
-                // A coroutine may outlive the start of its caller's wait, and ask for its deadline
-                // then: it must know it now. A plain function has the clock read if it asks.
-                if (!route.how->suspends) return run_inline(*l, f, bound, allowance);
-                kept_ = to_.owner.lock();
-                return run_inline(*l, f, due(*f.at, bound, allowance), forever);
+                if (route.how->suspends) kept_ = to_.owner.lock();
+                return run_inline(*l, f, bound, allowance);
             }
         }
         kept_ = to_.owner.lock();
-        return queue(f, due(*f.at, bound, allowance));
+        return queue(f, when_due(*f.at, bound, allowance));
     }
 
     /// How it ended, at the caller's, once. False: there is no answer in the envelope; see why().
@@ -110,7 +106,7 @@ private:
         why_effect_ = e;
         why_text_ = why;
     }
-    static time_point due(const home& at, time_point bound, duration allowance) noexcept {
+    static time_point when_due(const home& at, time_point bound, duration allowance) noexcept {
         return allowance == forever ? bound : std::min(bound, saturating_add(at.now(), allowance));
     }
 
@@ -138,7 +134,11 @@ private:
         at.watch(call);  // from now on the caller may go on elsewhere: *this may be gone
         const bool ended = l.run_inline(e);
         if (!at.unwatch(call)) return true;  // it has
-        return !ended && stand(f, bound);  // only a coroutine has not ended: the bound is exact
+        if (ended) return false;
+        // Its handler may be running elsewhere by now, and ask when this is due.
+        if (allowance != forever) bound = std::min(bound, request_->due.settle(at, allowance));
+        request_->deadline = bound;
+        return stand(f, bound);
     }
     bool queue(frame& f, time_point due) noexcept {
         request_->deadline = due;

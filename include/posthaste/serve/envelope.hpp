@@ -63,6 +63,7 @@ struct request {
     frame* caller = nullptr;
     lane* where = nullptr;        ///< who handles it, once it was begun
     time_point deadline = never;  ///< of the caller, for those who find it in a queue, or late
+    detail::due_time due;         ///< of a call that was begun before anyone read the clock
     bool only_room = false;       ///< a send that waits for room: it ends when it is accepted
 
     /// Stores how it ended, for the caller. Only by the handler's side, before it settles.

@@ -7,8 +7,31 @@
 #include <posthaste/wait/stop.hpp>
 
 #include <algorithm>
+#include <atomic>
+#include <limits>
 
 namespace posthaste {
+
+namespace detail {
+/// When an allowance ends, for two who may both need to know: who is first reads the clock, the
+/// other one hears the same.
+class due_time {
+public:
+    time_point settle(const home& at, duration allowance) noexcept {
+        duration::rep seen = word_.load(std::memory_order_relaxed);
+        if (seen != open) return time_point(duration(seen));
+        const time_point mine = saturating_add(at.now(), allowance);
+        return word_.compare_exchange_strong(seen, mine.time_since_epoch().count(),
+                                             std::memory_order_relaxed)
+                   ? mine
+                   : time_point(duration(seen));
+    }
+
+private:
+    static constexpr duration::rep open = std::numeric_limits<duration::rep>::min();
+    std::atomic<duration::rep> word_ = open;  // relaxed: the number is all there is
+};
+}  // namespace detail
 
 /// How long the work at hand may take, and whether it is still wanted. A handler takes it as
 /// `context&`; any coroutine has it by `co_await this_context`. Nested calls inherit it.
@@ -21,11 +44,22 @@ public:
         : home_(&h), stop_(stop), deadline_(deadline) {}
     /// The same, listening to another stop.
     context(const context& other, stop_token stop) noexcept : context(other) { stop_ = stop; }
+    context(const context& other) noexcept
+        : home_(other.home_),
+          stop_(other.stop_),
+          deadline_(other.deadline()),
+          attempt_(other.attempt_) {}
+    context& operator=(const context& other) noexcept {
+        const context copy(other);
+        home_ = copy.home_, stop_ = copy.stop_, attempt_ = copy.attempt_;
+        deadline_ = copy.deadline_, allowance_ = forever, due_ = nullptr;
+        return *this;
+    }
 
     /// When whoever waits for this gives up; `never` if nobody does.
     time_point deadline() const noexcept {
         if (allowance_ != forever) {  // nobody has asked before: the clock is read only now
-            deadline_ = std::min(deadline_, saturating_add(home_->now(), allowance_));
+            deadline_ = std::min(deadline_, due_->settle(*home_, allowance_));
             allowance_ = forever;
         }
         return deadline_;
@@ -54,12 +88,12 @@ public:
 
 private:
     friend class lane;
-    friend class call_site;
 
     posthaste::home* home_ = nullptr;
     stop_token stop_;
     mutable time_point deadline_ = never;
-    mutable duration allowance_ = forever;  // from when it is first asked for, at the latest
+    mutable duration allowance_ = forever;  // besides, until due_ says when that ends
+    detail::due_time* due_ = nullptr;  // of the call, with an allowance
     unsigned attempt_ = 1;
 };
 
