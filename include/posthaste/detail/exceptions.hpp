@@ -51,7 +51,8 @@ String describe(const std::exception_ptr& exception) {
     try {
         std::rethrow_exception(exception);
     } catch (const std::exception& e) {
-        return String(e.what());
+        const char* const text = e.what();
+        return String(text ? text : "");
     } catch (...) {
         return String("an exception that is no std::exception");
     }

@@ -80,6 +80,17 @@ public:
         way_home_ = way_home::of(traveller);
         traveller.park("another library's awaitable");
         const std::coroutine_handle<> back = way_home_.handle();
+        // one that throws has not suspended
+        return guarded([&] { return suspend(traveller, back); },
+                       [&](const std::exception_ptr& thrown) -> bool {
+                           traveller.at->unpark(traveller);
+                           rethrow(thrown);
+                       });
+    }
+    decltype(auto) await_resume() { return awaiter_.await_resume(); }
+
+private:
+    bool suspend(frame& traveller, std::coroutine_handle<> back) {
         using returned = decltype(awaiter_.await_suspend(back));
         if constexpr (std::is_void_v<returned>) {
             awaiter_.await_suspend(back);
@@ -93,9 +104,7 @@ public:
             return true;
         }
     }
-    decltype(auto) await_resume() { return awaiter_.await_resume(); }
 
-private:
     Awaiter awaiter_;
     way_home way_home_;
 };
