@@ -1,5 +1,5 @@
 // Contract 9: an exception of any type from any of the user's callbacks reaches who should hear of
-// it; nothing that was accepted is lost, nothing leaks or hangs, and all works as before afterwards.
+// it; nothing that was accepted is lost, nothing leaks or hangs, and all works as before after it.
 #include <posthaste/posthaste.hpp>
 #include <posthaste/prove/simulation.hpp>
 
