@@ -122,9 +122,14 @@ public:
         M& m = l.handled().as<M>();
         if constexpr (a_task<given>) {
             given t;
-            guarded([&] { t = invoke_handler(h, m, l.ctx()); },
-                    [&](const std::exception_ptr& e) { close(l, thrown_failure(e)); });
-            if (!t) return true;
+            const bool threw = guarded(
+                [&] { return t = invoke_handler(h, m, l.ctx()), false; },
+                [&](const std::exception_ptr& e) { return close(l, thrown_failure(e)), true; });
+            if (threw) return true;
+            if (!t) {
+                close(l, failure_at({}, code::no_reply, effect::complete, "it returned no task"));
+                return true;
+            }
             promise_base& p = t.promise();
             t.let_go();
             return l.start(p, &finish);
