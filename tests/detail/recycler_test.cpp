@@ -4,9 +4,11 @@
 #include <posthaste/detail/recycler.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <limits>
 #include <new>
 #include <set>
@@ -35,6 +37,25 @@ std::vector<void*> allocate_many(std::size_t count, std::size_t size) {
 void deallocate_all(const std::vector<void*>& all) {
     for (void* memory : all) deallocate(memory);
 }
+/// Takes what operator new has at hand of that size: what was given back to it has another address
+/// from then on.
+class decoys {
+public:
+    explicit decoys(std::size_t size) {
+        for (void*& memory : all_)
+            memory =
+                ::operator new(sizeof(block) + block_cache::bytes_of(block_cache::class_of(size)));
+    }
+    decoys(const decoys&) = delete;
+    ~decoys() {
+        for (void* memory : all_) ::operator delete(memory);
+    }
+
+private:
+    std::array<void*, 200> all_;
+};
+/// Has the cache of this thread take what came back from others.
+void run_out() { deallocate(allocate(block_cache::largest / 4)); }
 bool same_blocks(std::vector<void*> a, std::vector<void*> b) {
     std::sort(a.begin(), a.end());
     std::sort(b.begin(), b.end());
@@ -110,6 +131,7 @@ TEST_CASE("recycler: blocks freed on another thread come back") {
         on_new_thread([&] {
             const auto blocks = allocate_many(50, size);
             on_new_thread([&] {
+                deallocate(allocate(1));  // it has a cache as well
                 deallocate_all(blocks);
                 const auto own = allocate_many(50, size);
                 kept_there = std::any_of(own.begin(), own.end(), [&](void* memory) {
@@ -117,6 +139,8 @@ TEST_CASE("recycler: blocks freed on another thread come back") {
                 });
                 deallocate_all(own);
             });
+            run_out();
+            const decoys others(size);
             const auto again = allocate_many(50, size);
             came_back = same_blocks(blocks, again);
             deallocate_all(again);
@@ -130,10 +154,16 @@ TEST_CASE("recycler: one that allocates and one that frees use the same few bloc
     if (address_sanitizer) return;
     std::set<void*> seen;
     on_new_thread([&] {
+        std::deque<decoys> others;
         for (int round = 0; round != 100; ++round) {
             const auto blocks = allocate_many(20, 200);
             seen.insert(blocks.begin(), blocks.end());
-            on_new_thread([&] { deallocate_all(blocks); });
+            on_new_thread([&] {
+                deallocate(allocate(1));  // it has a cache as well
+                deallocate_all(blocks);
+            });
+            run_out();
+            if (round % 10 == 0) others.emplace_back(200);
         }
     });
     CHECK(seen.size() == 20);

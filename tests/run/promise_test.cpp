@@ -167,7 +167,9 @@ TEST_CASE("promise: frames are made of recycled memory and counted") {
     for (int i = 0; i != 3; ++i) {
         const task<std::string> t = body("");
         void* const memory = t.promise().self.address();
-        CHECK((static_cast<detail::block*>(memory) - 1)->owner == detail::this_thread().blocks);
+        const detail::block_cache* const owner = (static_cast<detail::block*>(memory) - 1)->owner;
+        CHECK(owner != nullptr);
+        CHECK(owner == detail::this_thread().blocks);
         CHECK((i == 0 || memory == first));
         first = memory;
     }

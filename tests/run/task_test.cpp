@@ -11,6 +11,7 @@
 #include <posthaste/wait/event.hpp>
 #include <posthaste/wait/sleep.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <coroutine>
 #include <memory>
@@ -40,9 +41,10 @@ task<int> thrown(std::string text) {
     throw std::runtime_error(std::move(text));
     co_return 0;
 }
-task<int> sum_to(int n) {
+task<int> sum_to(int n, unsigned& deepest) {
+    deepest = std::max(deepest, detail::this_thread().depth);
     if (n == 0) co_return 0;
-    const int rest = co_await sum_to(n - 1);
+    const int rest = co_await sum_to(n - 1, deepest);
     co_return rest + 1;
 }
 
@@ -355,7 +357,10 @@ TEST_CASE("task: a loop of awaits that end at once, and deep recursion, need no 
     };
     CHECK(sync_wait(world, loop()) == 200'000);
     CHECK(world.steps() == 1);  // none of them went through the queue
-    CHECK(sync_wait(world, sum_to(20'000)) == 20'000);
+    unsigned deepest = 0;
+    CHECK(sync_wait(world, sum_to(20'000, deepest)) == 20'000);
+    CHECK(deepest > 1);
+    CHECK(deepest <= detail::max_depth);
 }
 
 TEST_CASE("task: a result may be made from what the body returns") {

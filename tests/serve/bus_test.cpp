@@ -401,13 +401,20 @@ TEST_CASE("bus: may be used from several threads at once, and drained from two")
         sum += a.n;
         co_return a.n;
     });
-    std::atomic<long> sent = 0;
+    std::atomic<long> sent = 0, right = 0;
     {
         std::vector<std::thread> threads;
         for (int t = 0; t != 4; ++t) {
             threads.emplace_back([&, t] {
+                for (int i = 0; i != 1000; ++i)  // names of its own, among those of the others
+                    static_cast<void>(app.client<ask>("from." + std::to_string(4 * i + t)));
                 const auto mine = app.client<ask>("ask");
                 for (int i = 0; i != 200; ++i) {
+                    const std::string name = std::to_string(t) + "." + std::to_string(i);
+                    app.handle<ask>(name, answer);
+                    const auto made = app.client<ask>(name);
+                    const auto own = app.run([&] { return call(made, i); });
+                    right += own && *own == i;
                     if (mine.send(t)) sent += t;
                     const auto r = app.run([&] { return call(mine, t); });
                     if (r) sent += t;
@@ -423,4 +430,6 @@ TEST_CASE("bus: may be used from several threads at once, and drained from two")
     CHECK(drained->total.handled == first);
     CHECK(drained->total.adds_up());
     CHECK(sum == sent);
+    CHECK(right == 800);
+    CHECK(drained->endpoints.size() == 801);
 }

@@ -158,6 +158,30 @@ TEST_CASE("call: a deadline that has passed before is found out before queueing"
     CHECK(sim.elapsed() == 0s);
 }
 
+TEST_CASE("call: a nested one is not queued when its caller's own deadline has passed") {
+    testing::no_frames_left frames;
+    simulation sim(any_seed());
+    simulation elsewhere;  // the outer caller's, whose clock stands still: it has not given up yet
+    bus app(sim);
+    int ran = 0;
+    std::string inner;
+    app.handle<ask>("inner", [&](ask) { return ++ran; });
+    app.handle<ask>("outer", [&, c = app.client<ask>("inner")](ask a) -> task<int> {
+        co_await sleep_soundly(20ms);
+        const auto r = co_await c.call(a.n);
+        inner = outcome(r);
+        co_return 1;
+    });
+    launched<result<int>> outer(elsewhere, call(app.client<ask>("outer", deadline(10ms)), 1));
+    elsewhere.drive_ready();
+    sim.advance(1s);
+    CHECK(inner == "deadline exceeded, none");
+    CHECK(ran == 0);
+    CHECK(app.counts("inner").accepted == 0);
+    elsewhere.drive_ready();
+    CHECK(outer.done());
+}
+
 TEST_CASE("call: one that expires in the queue is not started") {
     testing::no_frames_left frames;
     simulation sim(any_seed());
@@ -238,6 +262,7 @@ TEST_CASE("call: the deadline of a nested call is the earlier of the two") {
     CHECK(outcome(app.run([&] { return call(wide, 200ms); })) == "deadline exceeded, unknown");
     sim.advance(1s);
     REQUIRE(seen.size() == 1);
+    CHECK(seen[0] == "deadline exceeded, unknown");  // by itself: not cancelled with the outer one
     CHECK(when[0] == 50ms);  // the outer one's
 
     const auto start = sim.elapsed();

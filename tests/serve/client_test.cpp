@@ -153,24 +153,37 @@ TEST_CASE("client: outlives the bus, and then answers closed") {
         const auto sent = co_await of.send_when_room(1);
         co_return outcome(called) + "; " + outcome(sent);
     };
-    launched<std::string> caller(sim, use(*c));
+    launched<std::string> caller(sim, use(*c)), stranger(sim, use(*unknown));
     sim.advance(1ms);
     CHECK(caller.value() == "closed, none; closed, none");
+    CHECK(stranger.value() == "closed, none; closed, none");
 }
 
 TEST_CASE("client: may be destroyed by the handler that it calls") {
     testing::no_frames_left frames;
     simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 4))));
     bus app(sim);
-    std::optional<client<ask>> c;
+    std::unique_ptr<client<ask>> c;
     app.handle<ask>("ask", [&](ask a) -> task<int> {
         c.reset();
-        co_await yield();
+        if (a.n == 1) co_await sleep_for(1ms);
+        else co_await yield();
+        if (a.n == 0) throw std::runtime_error("x");
         co_return a.n;
     });
-    c = app.client<ask>("ask");
-    CHECK(*app.run([&]() -> task<result<int>> { co_return co_await c->call(7); }) == 7);
-    CHECK_FALSE(c.has_value());
+    const auto call = [&](int n) {
+        c = std::make_unique<client<ask>>(app.client<ask>("ask"));
+        return app.run([&]() -> task<result<int>> { co_return co_await c->call(n); });
+    };
+    CHECK(*call(7) == 7);
+    CHECK_FALSE(c);
+    CHECK(call(0).error().path() == "ask");
+    c = std::make_unique<client<ask>>(app.client<ask>("ask", deadline(1ns)));
+    const auto late = app.run([&]() -> task<result<int>> {
+        app.client<ask>("ask").send(1);  // destroys it while the call is queued
+        co_return co_await c->call(2);
+    });
+    CHECK(late.error().path() == "ask");
 }
 
 TEST_CASE("client: the last one may go with a handler, after the bus") {
@@ -201,9 +214,10 @@ TEST_CASE("client: copies are interchangeable") {
 TEST_CASE("client: calls and sends from threads of no executor, and of another pool") {
     testing::no_frames_left frames;
     bus app;
-    std::atomic<int> handled = 0;
+    std::atomic<int> handled = 0, at_home = 0;
     app.handle<ask>("ask", [&](ask a) {
         ++handled;
+        at_home += app.home().here();
         return a.n;
     });
     const auto c = app.client<ask>("ask");
@@ -223,4 +237,5 @@ TEST_CASE("client: calls and sends from threads of no executor, and of another p
     CHECK(right == 600);
     REQUIRE(app.drain(10s));
     CHECK(handled == 600);
+    CHECK(at_home == 600);  // whoever called
 }
