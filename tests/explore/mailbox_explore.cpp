@@ -27,6 +27,8 @@ world::script senders(int count, int each) {
         std::array<int, 3> last{};
     };
     auto s = world::fresh<state>();
+    world::name(s->b, "box");
+    for (int i = 0; i != 6; ++i) world::name(s->notes[static_cast<std::size_t>(i)], "letter", i);
     const auto read = [s] {
         for (;;) {
             auto* n = static_cast<note*>(s->b.take());
@@ -46,6 +48,7 @@ world::script senders(int count, int each) {
         }
     };
     world::script script;
+    script.names = {"sender 0", "sender 1", "sender 2"};
     for (int t = 0; t != count; ++t) {
         script.threads.push_back([=] {
             for (int i = 0; i != each; ++i) {
@@ -73,6 +76,8 @@ world::script claim_and_shut() {
         int handled = 0, refused = 0;
     };
     auto s = world::fresh<state>();
+    world::name(s->b, "box");
+    world::name(s->n, "letter");
     const auto read = [s] {
         for (;;) {
             auto* n = static_cast<note*>(s->b.take());
@@ -86,6 +91,7 @@ world::script claim_and_shut() {
         }
     };
     world::script script;
+    script.names = {"sender", "caller", "drain"};
     script.threads.push_back([=] {
         s->n.content.write();
         const auto put = s->b.put(s->n);
@@ -111,9 +117,10 @@ world::script claim_and_shut() {
 }  // namespace
 
 int main() {
-    int bad = report("2 senders, 1 letter each", world::run([] { return senders(2, 1); }));
-    bad += report("2 senders, 2 letters each", world::run([] { return senders(2, 2); }));
-    bad += report("3 senders, 1 letter each", world::run([] { return senders(3, 1); }));
-    bad += report("claim and shut", world::run([] { return claim_and_shut(); }));
-    return bad;
+    reports r;
+    r.add("2 senders, 1 letter each", [] { return senders(2, 1); });
+    r.add("claim and shut", [] { return claim_and_shut(); });
+    r.add("3 senders, 1 letter each", [] { return senders(3, 1); });
+    r.add("2 senders, 2 letters each", [] { return senders(2, 2); });
+    return r.end();
 }

@@ -37,7 +37,12 @@ void destroy(envelope& e) {
 // `shots`: how many others try to cut the call short (deadline, stop).
 world::script call(int shots) {
     auto e = world::fresh<envelope>();
+    world::name(e->c, "cell");
+    world::name(e->queued, "queued");
+    world::name(e->posted, "posted");
+    world::name(e->timer_gone, "timer_gone");
     world::script script;
+    script.names = {"caller", "handler", "deadline", "stop"};
     script.threads.push_back([e, shots] {  // the caller
         e->question.write();
         e->queued.store(1, std::memory_order_release);
@@ -94,8 +99,9 @@ world::script call(int shots) {
 }  // namespace
 
 int main() {
-    int bad = report("reply", world::run([] { return call(0); }));
-    bad += report("reply, deadline", world::run([] { return call(1); }));
-    bad += report("reply, deadline, stop", world::run([] { return call(2); }));
-    return bad;
+    reports r;
+    r.add("reply", [] { return call(0); });
+    r.add("reply, deadline", [] { return call(1); });
+    r.add("reply, deadline, stop", [] { return call(2); });
+    return r.end();
 }

@@ -6,6 +6,7 @@
 #include <posthaste/wait/home.hpp>
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -15,12 +16,16 @@ namespace posthaste {
 /// owner and thieves take at the head, thieves half of it at a time.
 ///
 /// Ordering   what was done before put() happens before the take() or steal() that returns it.
+/// Requires   Capacity is 2, 4, 8, ...: the counts of puts and takes run over.
 /// Threads    put(), take() and steal_from() the owner; empty() and being stolen from, any.
 /// Cost       no allocation; put() one exchange, take() one compare-exchange.
-template <typename Atomics = detail::std_atomics>
+template <typename Atomics = detail::std_atomics, std::uint32_t Capacity = 256>
 class basic_work_ring {
+    static_assert(std::has_single_bit(Capacity) && Capacity != 1,
+                  "work_ring: the capacity must be 2, 4, 8, ...; write 256");
+
 public:
-    static constexpr std::uint32_t capacity = 256;
+    static constexpr std::uint32_t capacity = Capacity;
 
     /// False: it is full.
     bool put(work& w) noexcept {
@@ -34,12 +39,12 @@ public:
 
     /// nullptr: it is empty.
     work* take() noexcept {
-        std::uint32_t head = head_.load(std::memory_order_acquire);  // (1)
+        std::uint32_t head = head_.load(std::memory_order_relaxed);
         for (;;) {
             if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
             work* const w = slots_[head % capacity].load(std::memory_order_relaxed);
-            if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel,  // (3)
-                                            std::memory_order_acquire)) {               // (1)
+            if (head_.compare_exchange_weak(head, head + 1, std::memory_order_release,  // (3)
+                                            std::memory_order_relaxed)) {
                 return w;
             }
         }
@@ -48,7 +53,7 @@ public:
     /// Takes half of what `victim` has into this ring, which must be empty; gives one of it.
     work* steal_from(basic_work_ring& victim) noexcept {
         const std::uint32_t mine = tail_.load(std::memory_order_relaxed);
-        std::uint32_t head = victim.head_.load(std::memory_order_acquire);  // (1)
+        std::uint32_t head = victim.head_.load(std::memory_order_relaxed);
         for (;;) {
             const std::uint32_t tail = victim.tail_.load(std::memory_order_acquire);  // (4)
             const std::uint32_t there = tail - head;
@@ -64,8 +69,8 @@ public:
                 slots_[(mine + i) % capacity].store(w, std::memory_order_relaxed);
             }
             if (!victim.head_.compare_exchange_weak(head, head + count,
-                                                    std::memory_order_acq_rel,    // (3)
-                                                    std::memory_order_acquire)) {  // (1)
+                                                    std::memory_order_release,  // (3)
+                                                    std::memory_order_relaxed)) {
                 continue;
             }
             work* const last =
@@ -82,12 +87,14 @@ public:
 
 private:
     // A slot between head and tail is full. Only the owner writes slots, and none that is full.
-    // (1) acquires from (3) that the slots before head have been read and may be written again.
+    // (1) acquires from (3): for the owner, that the slots before head have been read and may be
+    //     written again; for a thief, a tail that is not behind head, so that it comes to an end.
     // (2) releases the slots and the work to (4); seq_cst with (5), see thread_pool: a worker that
     //     announces its sleep and then finds all rings empty is seen by whoever puts afterwards.
-    // (3) releases the reading of the slots to (1); acquires nothing that (4) has not.
+    // (3) releases the reading of the slots, and what is known of tail, to (1).
     // (4) acquires slots and work from (2).
-    // relaxed: the owner's own tail; slots, which head and tail guard.
+    // relaxed: the owner's own tail; slots, which head and tail guard;
+    // a look at head that (3) checks.
     alignas(detail::cache_line) typename Atomics::template atomic<std::uint32_t> head_ = 0u;
     alignas(detail::cache_line) typename Atomics::template atomic<std::uint32_t> tail_ = 0u;
     std::array<typename Atomics::template atomic<work*>, capacity> slots_{};

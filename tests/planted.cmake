@@ -1,0 +1,150 @@
+# Bugs that a test program must notice, and what a test (planted.<name>) plants to see that it does.
+# Each: what it is, the header and the text in it that is replaced, and the program, which must fail
+# when it is compiled with the changed copy of the headers. The headers themselves hold no trace.
+#   -DPOSTHASTE_PLANTED_BUG=<name> builds the whole tree with one of them, to look at.
+set(planted_bugs)
+function(bug name)
+  cmake_parse_arguments(PARSE_ARGV 1 its "" "about;header;find;replace;program;sanitize" "")
+  foreach(field about header find replace program sanitize)
+    set(${name}_${field} "${its_${field}}" PARENT_SCOPE)
+  endforeach()
+  list(APPEND planted_bugs ${name})
+  set(planted_bugs ${planted_bugs} PARENT_SCOPE)
+endfunction()
+
+# Copies the headers to TO, with that bug in them.
+function(plant name from to)
+  if(NOT name IN_LIST planted_bugs)
+    message(FATAL_ERROR "no planted bug has the name ${name}; there are: ${planted_bugs}")
+  endif()
+  file(REMOVE_RECURSE ${to}/posthaste)
+  file(COPY ${from}/posthaste DESTINATION ${to})
+  file(READ ${from}/posthaste/${${name}_header} text)
+  string(FIND "${text}" "${${name}_find}" at)
+  if(at EQUAL -1)
+    message(FATAL_ERROR "${name}: ${${name}_header} has no\n${${name}_find}")
+  endif()
+  string(REPLACE "${${name}_find}" "${${name}_replace}" text "${text}")
+  file(WRITE ${to}/posthaste/${${name}_header} "${text}")
+endfunction()
+
+bug(mailbox_idle_by_store
+  about "lost wake-up: the mailbox goes idle by a load and a store"
+  header carry/mailbox.hpp
+  find [==[        } while (!word_.compare_exchange_weak(seen, seen | idle_bit,
+                                              std::memory_order_acq_rel,  // (4)
+                                              std::memory_order_relaxed));
+        return true;]==]
+  replace [==[        } while (false);
+        word_.store(seen | idle_bit, std::memory_order_seq_cst);
+        return true;]==]
+  program explore/mailbox_explore)
+bug(mailbox_claim_not_exclusive
+  about "two readers: an empty mailbox is claimed although somebody reads it"
+  header carry/mailbox.hpp
+  find [==[return seen & idle_bit ? put_result::claimed]==]
+  replace [==[return !list(seen) ? put_result::claimed]==]
+  program explore/mailbox_explore)
+bug(mailbox_takes_by_store
+  about "a lost letter: the list is taken by a load and a store"
+  header carry/mailbox.hpp
+  find [==[if (!out_) out_ = turned(word_.fetch_and(shut_bit, std::memory_order_acq_rel));  // (3)]==]
+  replace [==[if (!out_) {
+            const auto all = word_.load(std::memory_order_seq_cst);
+            word_.store(all & shut_bit, std::memory_order_seq_cst);
+            out_ = turned(all);
+        }]==]
+  program explore/mailbox_explore)
+bug(mailbox_not_turned_round
+  about "letters come out in the wrong order"
+  header carry/mailbox.hpp
+  find [==[out_ = turned(word_]==]
+  replace [==[out_ = list(word_]==]
+  program explore/mailbox_explore)
+bug(mailbox_accepts_after_shut
+  about "a letter is accepted after the shut"
+  header carry/mailbox.hpp
+  find [==[            if (seen & shut_bit) return put_result::refused;
+]==]
+  replace [==[]==]
+  program explore/mailbox_explore)
+bug(reply_cell_settles_by_store
+  about "resumed twice: a call is ended by a load and a store"
+  header wait/reply_cell.hpp
+  find [==[        } while (!word_.compare_exchange_weak(seen, seen | left | (static_cast<unsigned>(how) << 4),
+                                              std::memory_order_acq_rel,  // (4)
+                                              std::memory_order_relaxed));]==]
+  replace [==[        } while (false);
+        word_.store(seen | left | (static_cast<unsigned>(how) << 4), std::memory_order_seq_cst);]==]
+  program explore/reply_cell_explore)
+bug(reply_cell_waits_blindly
+  about "parked for ever: the caller waits for a call that has ended"
+  header wait/reply_cell.hpp
+  find [==[        do {
+            if (seen & ending_mask) return false;
+        } while (!word_.compare_exchange_weak(seen, seen | waiting,]==]
+  replace [==[        do {
+        } while (!word_.compare_exchange_weak(seen, seen | waiting,]==]
+  program explore/reply_cell_explore)
+bug(reply_cell_leaves_by_store
+  about "destroyed twice or never: the sides leave by a load and a store"
+  header wait/reply_cell.hpp
+  find [==[        return word_.fetch_or(side, std::memory_order_acq_rel) & other;  // (6)]==]
+  replace [==[        const unsigned seen = word_.load(std::memory_order_seq_cst);
+        return word_.store(seen | side, std::memory_order_seq_cst), seen & other;]==]
+  program explore/reply_cell_explore)
+bug(reply_cell_begins_too_late
+  about "a call that has ended is begun all the same"
+  header wait/reply_cell.hpp
+  find [==[        while (!(seen & ending_mask)) {
+            if]==]
+  replace [==[        for (;;) {
+            if]==]
+  program explore/reply_cell_explore)
+bug(ring_steals_by_store
+  about "taken twice: a thief moves the head by a store"
+  header run/work_ring.hpp
+  find [==[            if (!victim.head_.compare_exchange_weak(head, head + count,
+                                                    std::memory_order_release,  // (3)
+                                                    std::memory_order_relaxed)) {
+                continue;
+            }
+]==]
+  replace [==[            victim.head_.store(head + count, std::memory_order_seq_cst);
+]==]
+  program explore/work_ring_explore)
+bug(ring_steals_one_too_many
+  about "taken twice: what the thief runs stays in its ring"
+  header run/work_ring.hpp
+  find [==[tail_.exchange(mine + count - 1,]==]
+  replace [==[tail_.exchange(mine + count,]==]
+  program explore/work_ring_explore)
+bug(ring_overwrites_when_full
+  about "lost: a full ring takes one more"
+  header run/work_ring.hpp
+  find [==[if (tail - head == capacity) return false;]==]
+  replace [==[if (tail - head > capacity) return false;]==]
+  program explore/work_ring_explore)
+bug(stop_callback_not_waited_for
+  about "a stop callback runs after its deregistration has returned"
+  header wait/stop.hpp
+  find [==[                if (running_ != &node) return;
+                if (caller_ == &detail::this_thread()) return void(*node.gone_ = true);]==]
+  replace [==[                if (running_ != &node) return;
+                return void(*node.gone_ = true);]==]
+  program race/stop_race)
+bug(waiter_touched_after_wake
+  about "a waiter that was woken, and may be gone, is written to"
+  header wait/waiter_list.hpp
+  find [==[    w->state_ = waiter::state::woken;
+    w->frame_->wake();]==]
+  replace [==[    w->frame_->wake();
+    w->state_ = waiter::state::woken;]==]
+  program race/event_race)
+bug(timer_disarm_not_waited_for
+  about "a timer fires after its disarming has returned"
+  header run/pool_clock.hpp
+  find [==[        const std::lock_guard guard(w.lock);
+        w.timers.disarm(t);]==]
+  replace [==[        w.timers.disarm(t);]==]
+  program race/thread_pool_race sanitize thread)
