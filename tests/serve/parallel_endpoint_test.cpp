@@ -61,7 +61,7 @@ TEST_CASE("parallel_endpoint: has n lanes, each claimed by one at a time") {
         handles_job() : handler({}) {}
     };
     parallel_endpoint e("jobs", sim, dead, std::make_unique<handles_job>(), parallel(70));
-    envelope letter(detail::type_of<job>, [](envelope&) noexcept {});
+    detail::sent<job> letter;
     int lanes = 0;
     e.for_each_lane(&lanes, [](void* n, lane&) { ++*static_cast<int*>(n); });
     CHECK(lanes == 70);

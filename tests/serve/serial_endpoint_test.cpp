@@ -99,7 +99,7 @@ TEST_CASE("serial_endpoint: a call is claimed only while nothing is queued or ha
         handles_note() : handler({}) {}
     };
     serial_endpoint e("notes", sim, dead, std::make_unique<handles_note>(), serial);
-    envelope letter(detail::type_of<note>, [](envelope&) noexcept {});
+    detail::sent<note> letter;
     CHECK(e.idle());
     lane* const l = e.claim(letter);
     REQUIRE(l);
