@@ -148,3 +148,44 @@ bug(timer_disarm_not_waited_for
         w.timers.disarm(t);]==]
   replace [==[        w.timers.disarm(t);]==]
   program race/thread_pool_race sanitize thread)
+bug(parking_no_second_look
+  about "lost wake-up: a worker sleeps without another look"
+  header run/sleepers.hpp
+  find [==[        if (anything()) {
+            const]==]
+  replace [==[        if (false) {
+            const]==]
+  program explore/parking_explore)
+bug(parking_searcher_not_counted
+  about "lost wake-up: the last one that searched wakes nobody"
+  header run/sleepers.hpp
+  find [==[if (counts_.stop_search() && anything()) work_is_there();]==]
+  replace [==[static_cast<void>(counts_.stop_search()), static_cast<void>(anything);]==]
+  program explore/parking_explore)
+bug(parking_looks_before_announcing
+  about "lost wake-up: a worker looks for work, then announces its sleep"
+  header run/sleepers.hpp
+  find [==[        {
+            const std::lock_guard guard(lock_);
+            self.below_ = std::exchange(first_, &self);
+            self.asleep_ = true;
+            counts_.sleep(was_searching);
+        }
+        if (anything()) {]==]
+  replace [==[        const bool any = anything();
+        {
+            const std::lock_guard guard(lock_);
+            self.below_ = std::exchange(first_, &self);
+            self.asleep_ = true;
+            counts_.sleep(was_searching);
+        }
+        if (any) {]==]
+  program explore/parking_explore)
+bug(ring_looks_before_visible
+  about "lost wake-up: work is put so that the look for sleepers may pass it"
+  header run/work_ring.hpp
+  find [==[        tail_.exchange(tail + 1, std::memory_order_seq_cst);  // (2)
+        return true;]==]
+  replace [==[        tail_.store(tail + 1, std::memory_order_release);
+        return true;]==]
+  program explore/work_ring_explore)

@@ -253,6 +253,9 @@ public:
         m.history.back().released = me().known;
         tell("unlock", l, std::memory_order_release, 0, false);
     }
+    // Under the lock, which orders them: no steps of their own.
+    void tell_nobody(std::size_t l) { locations()[l].history.back().value = 0; }
+    void tell_waiter(std::size_t l) { locations()[l].history.back().value = 1; }
     // A thread that spins: others go first, until one of them has written something.
     void yield() {
         if (self_ == 0) return;
@@ -743,17 +746,17 @@ public:
     template <typename Lock, typename Predicate>
     void wait(Lock& guard, Predicate called) {
         while (!called()) {
-            told_.store(0, std::memory_order_relaxed);
+            world::now().tell_nobody(told_);
             guard.unlock();
-            told_.wait_until(1);
+            world::now().await(told_, 1);
             guard.lock();
         }
     }
-    void notify_one() noexcept { told_.store(1, std::memory_order_relaxed); }
+    void notify_one() noexcept { world::now().tell_waiter(told_); }
     void notify_all() noexcept { notify_one(); }
 
 private:
-    atomic<int> told_{0};
+    std::size_t told_ = world::now().new_location(0, this);
 };
 
 /// What a program has explored.

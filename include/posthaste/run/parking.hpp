@@ -12,7 +12,7 @@ namespace posthaste {
 /// sleeps announces it and looks for work once more; who brings work makes it visible and looks for
 /// sleepers then. In the order of all seq_cst operations one of the two looks comes last.
 ///
-/// Threads    any. The list of sleepers itself is the pool's, behind a lock.
+/// Threads    any. The list of sleepers itself is in sleepers.hpp, behind a lock.
 /// Cost       need_wake() is one load while nobody sleeps.
 template <typename Atomics = detail::std_atomics>
 class basic_parking {
@@ -28,7 +28,7 @@ public:
     bool start_search(std::uint32_t workers) noexcept {
         const std::uint64_t seen = word_.load(std::memory_order_relaxed);
         if (2 * searchers(seen) >= workers) return false;
-        word_.fetch_add(one_searcher, std::memory_order_seq_cst);  // (2)
+        word_.fetch_add(one_searcher, std::memory_order_relaxed);
         return true;
     }
     /// It found some; true: it was the last one, somebody else should look for more.
@@ -42,9 +42,7 @@ public:
                         std::memory_order_seq_cst);  // (2)
     }
     /// A sleeper was taken off the list, and looks for work now.
-    void wake() noexcept {
-        word_.fetch_add(one_searcher - one_sleeper, std::memory_order_seq_cst);  // (2)
-    }
+    void wake() noexcept { word_.fetch_add(one_searcher - one_sleeper, std::memory_order_relaxed); }
 
     std::uint32_t asleep() const noexcept {
         return sleepers(word_.load(std::memory_order_relaxed));
@@ -61,7 +59,8 @@ private:
 
     // Without seq_cst: the poster's "work is there" and its look (1), the worker's announcement (2)
     // and its look for work, could each miss the other, and the work would lie until the next post.
-    // relaxed: asleep() is a hint; start_search() may err by a few.
+    // relaxed: asleep() is a hint; start_search() may err by a few. Becoming a searcher only keeps
+    // others from waking somebody; each who did will sleep or stop searching, by (2), and look.
     alignas(detail::cache_line)
         typename Atomics::template atomic<std::uint64_t> word_ = std::uint64_t{0};
 };

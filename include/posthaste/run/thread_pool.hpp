@@ -1,20 +1,19 @@
 // An executor with threads of its own.  SPDX-License-Identifier: BSL-1.0
 #pragma once
-// long: one state machine; what can stand alone is in work_ring, parking and pool_clock.
+// long: one state machine; what can stand alone is in work_ring, sleepers and pool_clock.
 
 #include <posthaste/detail/concurrentqueue.hpp>
 #include <posthaste/detail/exceptions.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/run/executor.hpp>
-#include <posthaste/run/parking.hpp>
 #include <posthaste/run/pool_clock.hpp>
+#include <posthaste/run/sleepers.hpp>
 #include <posthaste/run/work_list.hpp>
 #include <posthaste/run/work_ring.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -64,12 +63,12 @@ public:
     void post(work& w) noexcept override {
         if (worker* self = mine()) {
             self->put(w);
-            if (parking_.need_wake()) wake_one();
+            sleepers_.work_is_there();
             return;
         }
         visitors_.fetch_add(1, std::memory_order_relaxed);
         put_shared(w);  // w may run and be gone from here on, and all who know of this pool with it
-        if (parking_.need_wake()) wake_one();
+        sleepers_.work_is_there();
         visitors_.fetch_sub(1, std::memory_order_release);  // (4)
     }
     void transfer(work& w) noexcept override {
@@ -77,7 +76,7 @@ public:
         if (!self) return post(w);
         if (work* before = self->next.exchange(&w, std::memory_order_seq_cst)) {  // (1) (5)
             self->put(*before);
-            if (parking_.need_wake()) wake_one();
+            sleepers_.work_is_there();
         }
         clock_.start_watching();  // should what runs now block, somebody else must take it
     }
@@ -129,7 +128,7 @@ public:
     void stop() noexcept {
         if (joined_) return;
         stopping_.store(true, std::memory_order_seq_cst);  // (2)
-        while (wake_one()) {}
+        while (sleepers_.wake_one()) {}
         clock_.stop();
         for (const auto& w : workers_) {
             if (w->thread.joinable()) w->thread.join();
@@ -165,7 +164,7 @@ private:
                 worker& other = *pool.workers_[(index + i) % n];
                 if (work* w = ring.steal_from(other.ring)) {
                     // for a moment the rest was in no ring: who looked then may have gone to sleep
-                    if (!ring.empty() && pool.parking_.need_wake()) pool.wake_one();
+                    if (!ring.empty()) pool.sleepers_.work_is_there();
                     return w;
                 }
                 if (other.next.load(std::memory_order_relaxed) &&
@@ -200,12 +199,7 @@ private:
         detail::spin_lock calls_lock;
         inline_call* calls = nullptr;  // guarded by calls_lock; the innermost first
 
-        // Guarded by the pool's sleep_lock_, but for `wake`, which is guarded by lock.
-        worker* below = nullptr;
-        bool asleep = false;
-        std::mutex lock;
-        std::condition_variable changed;
-        bool woken = false;
+        sleepers::berth berth;
     };
 
     // Makes the calling thread this worker's.
@@ -252,7 +246,7 @@ private:
 
     void put_shared(work& w) noexcept {
         if (!shared_.put(&w)) {  // out of memory: this list needs none
-            const std::lock_guard guard(sleep_lock_);
+            const std::lock_guard guard(spill_lock_);
             spill_.put(w);
         }
         shared_count_.fetch_add(1, std::memory_order_seq_cst);  // (3)
@@ -261,7 +255,7 @@ private:
         if (shared_count_.load(std::memory_order_relaxed) <= 0) return nullptr;
         work* w = reader.take();
         if (!w) {
-            const std::lock_guard guard(sleep_lock_);
+            const std::lock_guard guard(spill_lock_);
             w = spill_.take();
         }
         if (w) shared_count_.fetch_sub(1, std::memory_order_relaxed);
@@ -285,11 +279,11 @@ private:
         }
     }
     void stop_search() noexcept {
-        if (parking_.stop_search() && anything_to_do() && parking_.need_wake()) wake_one();
+        sleepers_.stop_search([this] { return anything_to_do(); });
     }
     // Spins for a while; as many rounds as have paid lately.
     work* search(worker& self, bool& searching) noexcept {
-        if (!searching) searching = parking_.start_search(size());
+        if (!searching) searching = sleepers_.start_search(size());
         if (!searching) return nullptr;
         for (unsigned i = 0; i != self.spin_limit; ++i) {
             if (work* w = self.look_around()) {
@@ -310,39 +304,9 @@ private:
         });
     }
     void sleep(worker& self, bool searching) noexcept {
-        {
-            const std::lock_guard guard(sleep_lock_);
-            self.below = std::exchange(sleepers_, &self);
-            self.asleep = true;
-            parking_.sleep(searching);
-        }
-        if (anything_to_do() || stopping_.load(std::memory_order_seq_cst)) {  // (2)
-            const std::lock_guard guard(sleep_lock_);
-            if (self.asleep) return unlist(self);
-        }
-        std::unique_lock guard(self.lock);
-        self.changed.wait(guard, [&self] { return self.woken; });
-        self.woken = false;
-    }
-    // Wakes the one that fell asleep last; false: all are awake.
-    bool wake_one() noexcept {
-        worker* w = nullptr;
-        {
-            const std::lock_guard guard(sleep_lock_);
-            if (!(w = sleepers_)) return false;
-            unlist(*w);
-        }
-        const std::lock_guard guard(w->lock);
-        w->woken = true;
-        w->changed.notify_one();
-        return true;
-    }
-    void unlist(worker& w) noexcept {
-        worker** link = &sleepers_;
-        while (*link != &w) link = &(*link)->below;
-        *link = w.below;
-        w.asleep = false;
-        parking_.wake();
+        sleepers_.sleep(self.berth, searching, [this] {
+            return anything_to_do() || stopping_.load(std::memory_order_seq_cst);  // (2)
+        });
     }
 
     // Ends the inline calls whose time is over; finds workers that do not come back from a piece of
@@ -371,7 +335,7 @@ private:
                 }
             }
         }
-        if (anything_to_do() && parking_.need_wake()) wake_one();
+        if (anything_to_do()) sleepers_.work_is_there();
         return busy;
     }
 
@@ -386,12 +350,11 @@ private:
     detail::shared_queue<work> shared_;
     alignas(detail::cache_line) std::atomic<long> shared_count_ = 0;
     std::atomic<long> visitors_ = 0;  // threads from outside that are in post()
-    parking parking_;
+    sleepers sleepers_;
     std::atomic<bool> stopping_ = false;
     bool joined_ = false;
-    std::mutex sleep_lock_;
-    worker* sleepers_ = nullptr;  // guarded by sleep_lock_
-    work_list spill_;  // guarded by sleep_lock_
+    std::mutex spill_lock_;
+    work_list spill_;  // guarded by spill_lock_
     pool_clock clock_;
     std::vector<std::unique_ptr<worker>> workers_;
     std::thread clock_thread_;
