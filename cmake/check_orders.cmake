@@ -1,7 +1,7 @@
 # Weakens each numbered memory order of a header in turn, in a copy of the headers: a test program
 # must then fail. Those that no program can see are listed in EXCUSED, each with its reason.
 #   cmake -DCOMPILE_WITH=<file> -DINCLUDE=<dir> -DHEADER=<room/x.hpp> -DFILE=<program.cpp>
-#         -DEXCUSED=<file> -DDIR=<scratch> -P cmake/check_orders.cmake
+#         -DEXCUSED=<file> -DDIR=<scratch> [-DSANITIZE=thread] -P cmake/check_orders.cmake
 cmake_minimum_required(VERSION 3.25)
 include(${COMPILE_WITH})
 include(${CMAKE_CURRENT_LIST_DIR}/mutant.cmake)

@@ -189,3 +189,23 @@ bug(ring_looks_before_visible
   replace [==[        tail_.store(tail + 1, std::memory_order_release);
         return true;]==]
   program explore/work_ring_explore)
+bug(frames_left_at_shutdown
+  about "the bus goes, and leaves the frames that stand still"
+  header serve/bus_core.hpp
+  find [==[        if (home.idle_here()) destroy_what_stands_still();
+        else stops_by(never);]==]
+  replace [==[        if (!home.idle_here()) stops_by(never);]==]
+  program plain/bus_ends)
+bug(deadline_not_checked_at_dequeue
+  about "a call that has expired in the queue is started"
+  header serve/endpoint_core.hpp
+  find [==[if (r.deadline != never && r.deadline <= of.home().now()) {]==]
+  replace [==[if (false) {]==]
+  program plain/bus_ends)
+bug(spin_lock_by_load_and_store
+  about "two hold the lock: it is taken by a load and a store"
+  header detail/spin_lock.hpp
+  find [==[        return !held_.exchange(true, std::memory_order_acquire);  // (1)]==]
+  replace [==[        if (held_.load(std::memory_order_acquire)) return false;
+        return held_.store(true, std::memory_order_relaxed), true;]==]
+  program explore/spin_lock_explore)
