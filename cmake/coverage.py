@@ -65,22 +65,27 @@ def percent(covered, all_of_them):
 
 def main():
     o = options()
-    merged = os.path.join(o.profiles, "merged.profdata")
-    raw = [str(p) for p in pathlib.Path(o.profiles).glob("*.profraw")]
-    if not raw:
-        sys.exit("no profiles in " + o.profiles + ": run the tests first")
-    run(o.profdata, "merge", "--sparse", "-o", merged, *raw)
-
     lines = collections.defaultdict(dict)
     branches = collections.defaultdict(dict)
-    for program in programs(o.binaries):  # one at a time, so that none hides another's
+    looked_at = 0
+    for program in programs(o.binaries):  # each with its own profiles, as equal names may differ
+        raw = pathlib.Path(o.profiles).glob(os.path.basename(program) + ".*.profraw")
+        raw = [str(p) for p in raw]
+        if not raw:
+            continue  # not run
+        looked_at += 1
+        merged = os.path.join(o.profiles, "merged.profdata")
+        run(o.profdata, "merge", "--sparse", "-o", merged, *raw)
         common = (program, "--instr-profile=" + merged, "--sources", o.sources)
         lines_of(run(o.cov, "export", "--format=lcov", *common), lines)
         branches_of(json.loads(run(o.cov, "export", "--skip-functions", *common)), branches)
+    if not looked_at:
+        sys.exit("no profiles in " + o.profiles + ": run the tests first")
 
     total = [0, 0, 0, 0]
     print(f"{'header':44} {'lines':>14} {'branches':>16}")
-    for name in sorted(lines):
+    ours = os.path.abspath(o.sources) + os.sep
+    for name in sorted(n for n in lines if n.startswith(ours)):
         figures = share(lines[name]) + share(branches[name])
         total = [a + b for a, b in zip(total, figures)]
         l, b = percent(*figures[:2]), percent(*figures[2:])
