@@ -21,7 +21,7 @@ struct job {
 };
 
 struct standing {
-    envelope e{detail::type_of<job>, [](envelope&) noexcept {}};
+    detail::sent<job> e;
 };
 
 /// One endpoint with when_full::wait, room for one and a handler that takes 10 ms.
