@@ -110,7 +110,7 @@ void by_the_handler() {
             co_return failure(code::unavailable, effect::none);
         });
         w.call();
-        w.demand_end("a failure is returned", "unavailable, none", 0s);
+        w.demand_end("a failure is returned", "unavailable, complete", 0s);
     }
     if (detail::exceptions_enabled) {
         world w;
