@@ -20,8 +20,8 @@ function(copy_headers)
   file(COPY ${INCLUDE}/posthaste DESTINATION ${mutated})
 endfunction()
 
-# Does FILE, compiled with the copy, return 0, up to TIMES times? An error if it does not compile, or
-# gives no answer.
+# Does FILE, compiled with the copy, return 0, up to TIMES times? If not, `attempt` says which one it
+# was. An error if it does not compile, or gives no answer.
 function(program_passes variable times)
   execute_process(COMMAND ${compiler} ${flags} ${FILE} -o ${DIR}/program
     RESULT_VARIABLE failed ERROR_VARIABLE said)
@@ -38,6 +38,7 @@ function(program_passes variable times)
     file(WRITE ${DIR}/said.txt "${said}${also}")
     if(failed)
       set(${variable} FALSE PARENT_SCOPE)
+      set(attempt ${time} PARENT_SCOPE)
       return()
     endif()
   endforeach()
@@ -47,7 +48,7 @@ endfunction()
 # says nothing of the headers as they are.
 set(attempts 1)
 if(FILE MATCHES "_race.cpp$")
-  set(attempts 30)
+  set(attempts 60)
 endif()
 function(check_unchanged)
   if(NOT SANITIZE)
