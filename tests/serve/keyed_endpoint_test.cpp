@@ -112,7 +112,8 @@ TEST_CASE("keyed_endpoint: in order for each key, and for each sender") {
                 CHECK(to.send(mine, n));
                 if (n % 3 == 0) co_await yield();
                 if (n % 4 == 0) {
-                    const auto r = co_await to.call(mine, ++n);
+                    ++n;
+                    const auto r = co_await to.call(mine, n);
                     CHECK(r.has_value());
                 }
             }
