@@ -28,7 +28,8 @@ task<int> send_many(client<note> c, int from, int count) {
         CHECK(c.send(from, n));
         if (n % 3 == from % 3) co_await yield();
         if (n % 7 == 0) {
-            const auto r = co_await c.call(from, ++n);
+            ++n;
+            const auto r = co_await c.call(from, n);
             CHECK(r.has_value());
         }
     }
