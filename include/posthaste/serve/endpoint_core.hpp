@@ -370,7 +370,7 @@ inline void lane::take_up(envelope& e, time_point bound, duration allowance) noe
     if (e.how->hears_stop) stop_.reset();
     context_.deadline_ = bound;
     context_.allowance_ = allowance;
-    if (allowance != forever) context_.due_ = &e.call()->due;
+    context_.due_ = allowance != forever ? &e.call()->due : nullptr;
     context_.attempt_ = e.attempt;
     envelope_ = &e;
     current_.store(reinterpret_cast<std::uintptr_t>(&e) | (e.how->hears_stop ? 0 : deaf),

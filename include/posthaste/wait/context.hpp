@@ -13,8 +13,8 @@
 namespace posthaste {
 
 namespace detail {
-/// When an allowance ends, for two who may both need to know: who is first reads the clock, the
-/// other one hears the same.
+/// When an allowance ends, for all who may need to know: who is first reads the clock, the others
+/// hear the same.
 class due_time {
 public:
     time_point settle(const home& at, duration allowance) noexcept {
@@ -36,7 +36,7 @@ private:
 /// How long the work at hand may take, and whether it is still wanted. A handler takes it as
 /// `context&`; any coroutine has it by `co_await this_context`. Nested calls inherit it.
 ///
-/// Threads    one at a time: it belongs to one handler or task.
+/// Threads    any may ask: it belongs to one handler or task, and to all that that runs at once.
 class context {
 public:
     context() = default;
@@ -50,19 +50,14 @@ public:
           deadline_(other.deadline()),
           attempt_(other.attempt_) {}
     context& operator=(const context& other) noexcept {
-        const context copy(other);
-        home_ = copy.home_, stop_ = copy.stop_, attempt_ = copy.attempt_;
-        deadline_ = copy.deadline_, allowance_ = forever, due_ = nullptr;
+        deadline_ = other.deadline(), due_ = nullptr;
+        home_ = other.home_, stop_ = other.stop_, attempt_ = other.attempt_;
         return *this;
     }
 
     /// When whoever waits for this gives up; `never` if nobody does.
     time_point deadline() const noexcept {
-        if (allowance_ != forever) {  // nobody has asked before: the clock is read only now
-            deadline_ = std::min(deadline_, due_->settle(*home_, allowance_));
-            allowance_ = forever;
-        }
-        return deadline_;
+        return due_ ? std::min(deadline_, due_->settle(*home_, allowance_)) : deadline_;
     }
     /// `forever` without a deadline; zero when it has passed.
     duration time_left() const noexcept {
@@ -91,9 +86,10 @@ private:
 
     posthaste::home* home_ = nullptr;
     stop_token stop_;
-    mutable time_point deadline_ = never;
-    mutable duration allowance_ = forever;  // besides, until due_ says when that ends
-    detail::due_time* due_ = nullptr;  // of the call, with an allowance
+    time_point deadline_ = never;
+    // Besides, the call's own allowance, from when somebody first asks; nullptr: it has none.
+    detail::due_time* due_ = nullptr;
+    duration allowance_ = forever;
     unsigned attempt_ = 1;
 };
 
