@@ -1,15 +1,16 @@
 // What stands still ends with the bus, and leaves no frame; what has expired is not started.
+#include "../support/stand_still.hpp"
 #include "../support/started.hpp"
 
 #include <posthaste/posthaste.hpp>
 
 #include <atomic>
 #include <chrono>
-#include <coroutine>
 #include <cstdio>
 
 using namespace posthaste;
 using namespace std::chrono_literals;
+using posthaste::testing::stand_still;
 
 namespace {
 
@@ -24,14 +25,6 @@ void check(bool right, const char* what) {
     ++bad;
 }
 
-// Heeds no stop.
-struct for_ever {
-    static constexpr bool keeps_home = true;
-    bool await_ready() const noexcept { return false; }
-    void await_suspend(std::coroutine_handle<>) const noexcept {}
-    void await_resume() const noexcept {}
-};
-
 void left_standing() {
     simulation sim;
     {
@@ -39,7 +32,7 @@ void left_standing() {
         options.grace = 1ms;
         bus app(sim, options);
         app.handle<ask>("stands", [](ask a) -> task<int> {
-            co_await for_ever();
+            co_await stand_still();
             co_return a.number;
         });
         check(app.client<ask>("stands").send(1).has_value(), "it is accepted");

@@ -3,8 +3,9 @@
 #include <posthaste/posthaste.hpp>
 #include <posthaste/prove/simulation.hpp>
 
+#include "../support/stand_still.hpp"
+
 #include <chrono>
-#include <coroutine>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 
 using namespace posthaste;
 using namespace std::chrono_literals;
+using posthaste::testing::stand_still;
 
 namespace {
 
@@ -33,16 +35,6 @@ std::string outcome(const result<T>& r) {
     return std::string(to_string(r.error().code())) + ", " +
            std::string(to_string(r.error().effect()));
 }
-
-/// Never goes on, and heeds no stop.
-struct stand_still {
-    static constexpr bool keeps_home = true;
-    stand_still() noexcept {}
-    bool await_ready() const noexcept { return false; }
-    template <homed Promise>
-    void await_suspend(std::coroutine_handle<Promise>) const noexcept {}
-    void await_resume() const noexcept {}
-};
 
 /// A bus, and a call on it that is under way while the test does something about it.
 class world {

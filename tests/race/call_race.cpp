@@ -5,6 +5,7 @@
 #include <posthaste/posthaste.hpp>
 
 #include "../support/race.hpp"
+#include "../support/stand_still.hpp"
 #include "watchdog.hpp"
 
 #include <algorithm>
@@ -22,6 +23,7 @@
 using namespace posthaste;
 using namespace std::chrono_literals;
 using posthaste::testing::faults;
+using posthaste::testing::stand_still;
 
 namespace {
 
@@ -33,16 +35,6 @@ struct work_for {
     using reply = int;
     int microseconds;
     int n;
-};
-
-/// Never goes on, and heeds no stop.
-struct stand_still {
-    static constexpr bool keeps_home = true;
-    stand_still() noexcept {}
-    bool await_ready() const noexcept { return false; }
-    template <homed Promise>
-    void await_suspend(std::coroutine_handle<Promise>) const noexcept {}
-    void await_resume() const noexcept {}
 };
 
 faults wrong;

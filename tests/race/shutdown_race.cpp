@@ -6,6 +6,7 @@
 #include <posthaste/posthaste.hpp>
 
 #include "../support/race.hpp"
+#include "../support/stand_still.hpp"
 #include "watchdog.hpp"
 
 #include <array>
@@ -24,6 +25,7 @@ using namespace posthaste;
 using namespace std::chrono_literals;
 using posthaste::testing::faults;
 using posthaste::testing::outcome;
+using posthaste::testing::stand_still;
 
 namespace {
 
@@ -38,16 +40,6 @@ struct job {
 };
 struct corpse {
     std::unique_ptr<bus> app;
-};
-
-/// Never goes on, and heeds no stop.
-struct stand_still {
-    static constexpr bool keeps_home = true;
-    stand_still() noexcept {}
-    bool await_ready() const noexcept { return false; }
-    template <homed Promise>
-    void await_suspend(std::coroutine_handle<Promise>) const noexcept {}
-    void await_resume() const noexcept {}
 };
 
 faults wrong;

@@ -5,6 +5,7 @@
 
 #include "catch.hpp"
 #include "frames.hpp"
+#include "stand_still.hpp"
 
 #include <coroutine>
 #include <string>
@@ -19,18 +20,6 @@ std::string outcome(const result<T>& r) {
     return std::string(to_string(r.error().code())) + ", " +
            std::string(to_string(r.error().effect()));
 }
-
-/// `co_await stand_still();` never goes on, and heeds no stop.
-struct stand_still {
-    static constexpr bool keeps_home = true;
-    stand_still() noexcept {}
-    bool await_ready() const noexcept { return false; }
-    template <homed Promise>
-    void await_suspend(std::coroutine_handle<Promise> h) const noexcept {
-        h.promise().park("nothing at all");
-    }
-    void await_resume() const noexcept {}
-};
 
 /// `co_await sleep_soundly(d);` is not cut short by a stop.
 class sleep_soundly {
