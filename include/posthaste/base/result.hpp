@@ -26,7 +26,7 @@ inline constexpr bool a_result<result<T>> = true;
 /// who prefer exceptions. T may be void, or move-only.
 ///
 ///     result<profile> answer = co_await users.call(123);
-///     if (!answer) return answer.error().message();
+///     if (!answer) co_return answer.error().message();
 ///     use(answer->name);
 template <typename T>
 class [[nodiscard]] result {

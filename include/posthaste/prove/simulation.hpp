@@ -28,8 +28,8 @@ namespace posthaste {
 ///     app.run(my_test);            // returns at once, whatever the time it took in there
 ///
 /// Errors     `simulation::stuck` from drive(), where nothing is left that could ever run: it says
-///            what is parked, on what, since when. Without exceptions it
-///            ends the program; report() says the same in a debugger.
+///            what is parked, on what, since when. Without exceptions it ends the program;
+///            report() says the same in a debugger.
 /// Threads    one.
 class simulation final : public executor {
 public:

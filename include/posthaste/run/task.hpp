@@ -73,7 +73,7 @@ private:
 /// A coroutine that begins when it is awaited, and belongs to who holds it.
 ///
 ///     task<int> twice(int n) { co_return 2 * n; }
-///     task<int> work() { co_return co_await twice(21); }
+///     task<int> answer() { co_return co_await twice(21); }
 ///
 /// It runs at the home of who awaits it, under the same context, and goes on there after every
 /// suspension. T may be void, a reference, move-only.
@@ -103,7 +103,10 @@ public:
     }
 
     /// For those who start tasks by other means than co_await.
-    promise_type& promise() const noexcept { return handle_.promise(); }
+    promise_type& promise() const noexcept {
+        POSTHASTE_ASSERT(handle_ && "the task is empty");
+        return handle_.promise();
+    }
     /// The frame belongs to the caller from now on.
     std::coroutine_handle<promise_type> let_go() noexcept {
         return std::exchange(handle_, nullptr);

@@ -107,8 +107,7 @@ private:
 
 /// Runs all of them at once, under the same context, and goes on at home when the last has ended.
 ///
-///     auto both = co_await when_all(name_of(1), name_of(2));     // std::tuple<std::string,
-///     std::string>
+///     auto both = co_await when_all(name_of(1), name_of(2));   // a std::tuple of two names
 ///
 /// void becomes detail::nothing. An exception comes out after all have ended: the first in order of
 /// the arguments. For calls use gather(), whose results are never exceptions.

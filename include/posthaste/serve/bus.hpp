@@ -57,9 +57,8 @@ public:
 
     /// Makes an endpoint: `fn` handles the messages Ms sent or called under `name`.
     ///
-    ///     app.handle<order>("shop", keyed(&order::customer).capacity(64), [](order o) -> task<> {
-    ///     ... }); app.handle<deposit, withdraw>("account", account{});     // an object with
-    ///     overloads of operator()
+    ///     app.handle<order>("shop", keyed(&order::customer).capacity(64), handler);
+    ///     app.handle<deposit, withdraw>("account", account{});   // it has an operator() for each
     ///
     /// The callable takes (M) or (const M&), with or without a context&; it is a plain function or
     /// a task; it returns M::reply or a result of it. It is stored in the bus until the bus is

@@ -11,12 +11,12 @@ enum class ending : unsigned { open, replied, expired, cancelled };
 /// The state of one call, shared by the caller, its handler and whoever may cut it short. It holds
 /// no data: it says who may touch the envelope it is a part of, and who wakes the caller.
 ///
-///     bit           set by                          means
-///     begun         handler                         it was started: its effect is no longer none
-///     waiting       caller                          suspended: whoever ends the call wakes it
-///     ending        handler, timer, stop, close     how it ended; the first one wins
-///     caller_left   caller                          it will not look again
-///     handler_left  handler                         it will not look again
+///   bit           set by                          means
+///   begun         handler                         it was started: its effect is no longer none
+///   waiting       caller                          suspended: whoever ends the call wakes it
+///   ending        handler, timer, stop, close     how it ended; the first one wins
+///   caller_left   caller                          it will not look again
+///   handler_left  handler                         it will not look again
 ///
 /// The reply's storage belongs to the handler until `replied`, then to the caller. Whoever leaves
 /// second destroys the envelope.

@@ -1,0 +1,230 @@
+// The examples of the headers' comments, compiled and run: cmake/check_examples.cmake sees that
+// each of their lines stands here. Comments and blanks do not count, and `...` is for anything.
+#include <posthaste/detail/concurrentqueue.hpp>
+#include <posthaste/posthaste.hpp>
+#include <posthaste/prove/simulation.hpp>
+
+#include <chrono>
+#include <cstdio>
+#include <string>
+#include <tuple>
+
+using namespace posthaste;
+using namespace std::chrono_literals;
+
+namespace {
+
+int bad = 0;
+void demand(bool right, const char* what) {
+    if (right) return;
+    std::printf("not so: %s\n", what);
+    ++bad;
+}
+
+struct profile {
+    std::string name;
+};
+struct get_profile {
+    using reply = profile;
+    int user_id;
+};  // clang-format off
+// clang-format on
+struct order {
+    using reply = int;
+    int id;
+    int customer;
+};
+struct deposit {
+    using reply = long;
+    long cents;
+};
+struct withdraw {
+    using reply = long;
+    long cents;
+};
+struct check {
+    using reply = int;
+    int sku;
+};
+struct price_of {
+    using reply = long;
+    int sku;
+};
+struct make_report {};
+struct line {
+    int n;
+};
+
+// --- wait, run -----------------------------------------------------------------------------------
+task<result<void>> event_example() {
+    event ready;
+    ready.set();
+    if (auto ok = co_await ready.wait(); !ok) co_return ok.error();  // cancelled
+    co_return result<void>();
+}
+
+int in_use = 0;
+void use(semaphore::permit&) { ++in_use; }
+
+task<result<void>> semaphore_example() {
+    semaphore slots(4);
+    auto slot = co_await slots.acquire();
+    if (!slot) co_return slot.error();  // cancelled
+    use(*slot);  // is given back at the end of the scope
+    co_return result<void>();
+}
+
+task<int> twice(int n) { co_return 2 * n; }
+task<int> answer() { co_return co_await twice(21); }
+
+int spawned = 0;
+task<> scope_example() {
+    scope s(co_await this_context);
+    s.spawn(
+        [](int n) -> task<> {
+            spawned += n;
+            co_return;
+        },
+        1);  // clang-format off
+    // clang-format on
+    co_await s.join();
+}
+
+task<std::string> name_of(int n) { co_return std::to_string(n); }
+
+task<std::string> when_all_example() {
+    auto both = co_await when_all(name_of(1), name_of(2));
+    co_return std::get<0>(both) + std::get<1>(both);
+}
+
+task<int> fetch() {
+    static_cast<void>(co_await sleep_for(1h));
+    co_return 1;
+}
+task<std::string> when_any_example() {
+    auto first = co_await when_any(fetch(), sleep_for(100ms));
+    if (first.index() == 1) co_return "too slow";
+    co_return "in time";
+}
+
+// --- conversations -------------------------------------------------------------------------------
+std::string used;
+void use(const std::string& name) { used = name; }
+
+task<std::string> result_example(client<get_profile> users) {
+    result<profile> answer = co_await users.call(123);
+    if (!answer) co_return answer.error().message();
+    use(answer->name);
+    co_return "no failure";
+}
+
+task<int> client_example(bus& bus) {
+    auto users = bus.client<get_profile>("users");
+    result<profile> p = co_await users.call(123);  // builds get_profile{123} in place
+    result<void> ok = users.send(122);  // accepted, or refused at once
+    co_return (p.has_value() ? 1 : 0) + (ok.has_value() ? 1 : 0);
+}
+
+task<std::string> send_when_room_example(client<line> log, line line) {
+    if (auto ok = co_await log.send_when_room(line); !ok) co_return ok.error().message();
+    co_return "accepted";
+}
+
+task<long> gather_example(client<check> stock, client<price_of> price, int sku) {
+    auto page = co_await gather(stock.call(sku), price.call(sku));
+    auto& [left, cents] = page;  // result<int>, result<long>
+    co_return *left** cents;
+}
+
+class account {
+public:
+    long operator()(deposit d) { return cents_ += d.cents; }
+    long operator()(withdraw w) { return cents_ -= w.cents; }
+
+private:
+    long cents_ = 0;
+};
+
+void bus_examples() {
+    bus app;
+    app.handle<get_profile>("users", [](get_profile q) -> task<profile> {
+        co_return profile{std::to_string(q.user_id)};
+    });
+    auto users = app.client<get_profile>("users");
+    demand(app.run([&] { return result_example(users); }) == "no failure", "result");
+    demand(used == "123", "result: the value");
+    demand(app.run([&] { return client_example(app); }) == 2, "client");
+
+    const auto handler = [](order o) { return o.id; };
+    app.handle<order>("shop", keyed(&order::customer).capacity(64), handler);
+    app.handle<deposit, withdraw>("account", account{});  // it has an operator() for each
+    const auto money = app.client<deposit, withdraw>("account");
+    demand(sync_wait(money.call<deposit>(5)).value_or(0) == 5,
+           "client: with several message types");
+
+    app.handle<line>("log", [](line) {});
+    demand(
+        app.run([&] { return send_when_room_example(app.client<line>("log"), {1}); }) == "accepted",
+        "send_when_room");
+    app.handle<check>("stock", [](check f) { return f.sku; });
+    app.handle<price_of>("price", [](price_of p) { return 10L * p.sku; });
+    demand(app.run([&] {
+        return gather_example(app.client<check>("stock"), app.client<price_of>("price"), 3);
+    }) == 90,
+           "gather");
+}
+
+void mode_and_policy_examples() {
+    bus bus;
+    const auto handler = [](order o) { return o.id; };
+    bus.handle<order>("shop", serial.capacity(64).full(when_full::wait), handler);
+    bus.handle<order>("shipping", keyed(&order::id), handler);
+    demand(sync_wait(bus.client<order>("shop").call(1, 2)).value_or(0) == 1, "serial");
+    demand(sync_wait(bus.client<order>("shipping").call(2, 2)).value_or(0) == 2, "keyed");
+
+    auto stock = bus.client<check>("inventory", deadline(300ms));
+    auto report = bus.client<make_report>("reports", deadline(forever));  // none, spelled out
+    demand(sync_wait(stock.call(1)).error().code() == code::no_handler, "deadline");
+    demand(!report.send(), "deadline: none");
+}
+
+void simulation_example() {
+    const auto my_test = []() -> task<> { static_cast<void>(co_await sleep_for(1h)); };
+    simulation world(42);
+    bus app(world);
+    app.run(my_test);  // returns at once, whatever the time it took in there
+    demand(world.now() >= time_point(1h), "simulation: an hour has gone by");
+}
+
+// --- the ground ----------------------------------------------------------------------------------
+struct job {
+    void run() { ran = true; }
+    bool ran = false;
+};
+bool refused = false;
+void refuse(job&) { refused = true; }
+
+void queue_example() {
+    job some_job;
+    detail::shared_queue<job> jobs;
+    if (!jobs.put(&some_job)) refuse(some_job);
+    while (job* next = jobs.take()) next->run();
+    demand(some_job.ran && !refused, "shared_queue");
+}
+
+}  // namespace
+
+int main() {
+    demand(sync_wait(event_example()).has_value(), "event");
+    demand(sync_wait(semaphore_example()).has_value() && in_use == 1, "semaphore");
+    demand(sync_wait(answer()) == 42, "task");
+    sync_wait(scope_example());
+    demand(spawned == 1, "scope");
+    demand(sync_wait(when_all_example()) == "12", "when_all");
+    demand(sync_wait(when_any_example()) == "too slow", "when_any");
+    bus_examples();
+    mode_and_policy_examples();
+    simulation_example();
+    queue_example();
+    return bad == 0 ? 0 : 1;
+}
