@@ -78,6 +78,25 @@ TEST_CASE("failure: through() puts each endpoint before those that were there") 
     CHECK(f.message() == "deadline exceeded at checkout -> inventory -> warehouse");
 }
 
+TEST_CASE("failure: because() says a literal, wherever the failure goes") {
+    failure f = failure::because(code::overloaded, effect::none, "the queue is full");
+    CHECK(f.detail() == "the queue is full");
+    CHECK(f.message() == "overloaded: the queue is full");
+    const failure copy = f;
+    const failure moved = std::move(f);
+    CHECK(copy.detail() == "the queue is full");
+    CHECK(moved.detail() == "the queue is full");
+    CHECK(moved.code() == code::overloaded);
+    CHECK(moved.effect() == effect::none);
+}
+
+TEST_CASE("failure: effect() changes what happened, and nothing else") {
+    failure f(code::no_reply, effect::none, "why");
+    CHECK(&f.effect(effect::complete) == &f);
+    CHECK(f.effect() == effect::complete);
+    CHECK(f.message() == "no reply: why");
+}
+
 TEST_CASE("failure: keeps what was thrown, and when to ask again") {
     const auto thrown = std::make_exception_ptr(std::runtime_error("boom"));
     failure f(code::handler_failed, effect::complete);

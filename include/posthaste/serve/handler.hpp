@@ -127,7 +127,7 @@ public:
                 [&](const std::exception_ptr& e) { return close(l, thrown_failure(e)), true; });
             if (threw) return true;
             if (!t) {
-                close(l, failure_at({}, code::no_reply, effect::complete, "it returned no task"));
+                close(l, failure::because(code::no_reply, effect::complete, "it returned no task"));
                 return true;
             }
             promise_base& p = t.promise();
