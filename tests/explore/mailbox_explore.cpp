@@ -1,4 +1,5 @@
 // The mailbox and its idle transition, under every schedule.
+// mailbox_explore [more]   with more letters: minutes
 #include <posthaste/carry/mailbox.hpp>
 
 #include "../support/explorer.hpp"
@@ -20,7 +21,7 @@ struct note : posthaste::letter {
 world::script senders(int count, int each) {
     struct state {
         box b;
-        std::array<note, 6> notes;
+        std::array<note, 9> notes;
         plain readers_own;  // what the handler of a serial endpoint touches without a lock
         int handled = 0;
         bool reading = false;
@@ -28,7 +29,7 @@ world::script senders(int count, int each) {
     };
     auto s = world::fresh<state>();
     world::name(s->b, "box");
-    for (int i = 0; i != 6; ++i) world::name(s->notes[static_cast<std::size_t>(i)], "letter", i);
+    for (int i = 0; i != 9; ++i) world::name(s->notes[static_cast<std::size_t>(i)], "letter", i);
     const auto read = [s] {
         for (;;) {
             auto* n = static_cast<note*>(s->b.take());
@@ -116,11 +117,14 @@ world::script claim_and_shut() {
 
 }  // namespace
 
-int main() {
+int main(int count, char**) {
     reports r;
     r.add("2 senders, 1 letter each", [] { return senders(2, 1); });
     r.add("claim and shut", [] { return claim_and_shut(); });
     r.add("3 senders, 1 letter each", [] { return senders(3, 1); });
     r.add("2 senders, 2 letters each", [] { return senders(2, 2); });
+    if (count > 1) {
+        r.add("2 senders, 3 letters each", [] { return senders(2, 3); }, 500'000'000);
+    }
     return r.end();
 }

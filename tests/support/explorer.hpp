@@ -83,8 +83,10 @@ public:
         std::string failure;  // "" if every schedule was right
     };
 
+    static constexpr std::uint64_t usual_runs = 5'000'000;
+
     /// Explores `make`, which builds fresh state and a script for it, under all schedules.
-    static outcome run(const std::function<script()>& make, std::uint64_t max_runs = 5'000'000) {
+    static outcome run(const std::function<script()>& make, std::uint64_t max_runs = usual_runs) {
         const auto begin = std::chrono::steady_clock::now();
         outcome result;
         std::unordered_set<std::uint64_t> seen;
@@ -771,8 +773,9 @@ public:
         seconds_ += o.seconds;
         if (!o.failure.empty()) ++bad_;
     }
-    void add(const char* name, const std::function<world::script()>& make) {
-        if (bad_ == 0) add(name, world::run(make));
+    void add(const char* name, const std::function<world::script()>& make,
+             std::uint64_t max_runs = world::usual_runs) {
+        if (bad_ == 0) add(name, world::run(make, max_runs));
     }
     /// Prints the sum; what main() returns.
     int end() const {
