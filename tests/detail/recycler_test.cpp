@@ -43,8 +43,7 @@ class decoys {
 public:
     explicit decoys(std::size_t size) {
         for (void*& memory : all_)
-            memory =
-                ::operator new(sizeof(block) + block_cache::bytes_of(block_cache::class_of(size)));
+            memory = ::operator new(block_cache::bytes_of(block_cache::class_of(size)));
     }
     decoys(const decoys&) = delete;
     ~decoys() {
@@ -68,11 +67,11 @@ TEST_CASE("recycler: each size has the smallest class that holds it") {
     for (std::size_t size = 0; size <= block_cache::largest; ++size) {
         const std::size_t c = block_cache::class_of(size);
         wrong += c >= block_cache::classes;
-        wrong += block_cache::bytes_of(c) < size;
-        wrong += c != 0 && block_cache::bytes_of(c - 1) >= size;
+        wrong += block_cache::bytes_of(c) < sizeof(block) + size;
+        wrong += c != 0 && block_cache::bytes_of(c - 1) >= sizeof(block) + size;
     }
     CHECK(wrong == 0);
-    CHECK(block_cache::bytes_of(block_cache::classes - 1) == block_cache::largest);
+    CHECK(block_cache::bytes_of(block_cache::classes - 1) == sizeof(block) + block_cache::largest);
 }
 
 TEST_CASE("recycler: memory of any size is aligned, writable and nobody else's") {

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <new>
 #include <utility>
@@ -23,14 +24,11 @@ namespace posthaste::detail {
 // thread as long as blocks of it are about. Blocks are whole cache lines, header included: a small
 // message that goes to another processor is one line.
 
-/// Stands before every block.
+/// Stands before every block; a free one holds the next of its list in its first word.
 struct alignas(16) block {
     block_cache* owner;  // nullptr: straight from operator new
-    union {
-        std::size_t size_class;  // while in use
-        block* next;  // while free
-    };
-    // The size class of a free block is kept in its list (own) or in its first word (returned).
+    std::uint32_t size_class;
+    std::uint32_t bytes;  // in all
 };
 static_assert(sizeof(block) == 16);
 
@@ -38,6 +36,7 @@ class block_cache {
 public:
     static constexpr std::size_t fine_classes = 16;  // 64, 128, ... 1024 bytes, with the header
     static constexpr std::size_t classes = fine_classes + 6;  // 2, 4, ... 64 KiB
+    static constexpr std::size_t largest_fine = fine_classes * 64 - sizeof(block);
     static constexpr std::size_t largest = std::size_t{64} * 1024 - sizeof(block);
     static constexpr std::size_t max_bytes_kept = std::size_t{32} * 1024 * 1024;  // a thread
 
@@ -46,42 +45,46 @@ public:
         if (last < 1024) return last / 64;
         return fine_classes + static_cast<std::size_t>(std::bit_width(last)) - 11;
     }
+    /// Of a block, with its header.
     static constexpr std::size_t bytes_of(std::size_t size_class) noexcept {
-        const std::size_t whole = size_class < fine_classes
-                                      ? (size_class + 1) * 64
-                                      : std::size_t{2048} << (size_class - fine_classes);
-        return whole - sizeof(block);
+        return size_class < fine_classes ? (size_class + 1) * 64
+                                         : std::size_t{2048} << (size_class - fine_classes);
     }
 
-    /// nullptr when out of memory. Only for the owning thread.
-    block* take(std::size_t size_class) noexcept {
-        if (block* b = free_[size_class]) return pop(size_class, b);
+    /// A block that was used before; nullptr: none is here now. Only for the owning thread.
+    block* reuse(std::size_t size_class) noexcept {
+        block* const b = free_[size_class];
+        if (b) {
+            free_[size_class] = next(b);
+            kept_ -= b->bytes;
+        }
+        return b;
+    }
+    /// Where reuse() found none: nullptr when out of memory. Only for the owning thread.
+    POSTHASTE_NOINLINE block* take(std::size_t size_class) noexcept {
         collect();
-        if (block* b = free_[size_class]) return pop(size_class, b);
-        void* memory = ::operator new(sizeof(block) + bytes_of(size_class), aligned, std::nothrow);
+        if (block* b = reuse(size_class)) return b;
+        const std::size_t bytes = bytes_of(size_class);
+        void* memory = ::operator new(bytes, aligned, std::nothrow);
         if (!memory) return nullptr;
         ++abroad_;
-        return ::new (memory) block{this, {size_class}};
+        return ::new (memory)
+            block{this, static_cast<std::uint32_t>(size_class), static_cast<std::uint32_t>(bytes)};
     }
 
     /// Only for the owning thread.
     void put(block* b) noexcept {
-        const std::size_t size_class = b->size_class;
-        if (kept_ + bytes_of(size_class) > max_bytes_kept) {
-            --abroad_;
-            return ::operator delete(b, aligned);
-        }
-        kept_ += bytes_of(size_class);
-        b->next = free_[size_class];
-        free_[size_class] = b;
+        if (kept_ >= max_bytes_kept) return drop(b);
+        kept_ += b->bytes;
+        next(b) = std::exchange(free_[b->size_class], b);
     }
 
     /// For every other thread.
-    void put_back(block* b) noexcept {
+    POSTHASTE_NOINLINE void put_back(block* b) noexcept {
         void* before = returned_.load(std::memory_order_acquire);  // (5)
         for (;;) {
             if (before == this) return drop_orphan(b);
-            *payload(b) = before;
+            next(b) = static_cast<block*>(before);
             if (returned_.compare_exchange_weak(before, b, std::memory_order_release,  // (1)
                                                 std::memory_order_acquire)) {  // (5)
                 return;
@@ -93,17 +96,13 @@ public:
     void end() noexcept {
         collect();
         for (std::size_t c = 0; c != classes; ++c) {
-            while (block* b = free_[c]) {
-                pop(c, b);
-                --abroad_;
-                ::operator delete(b, aligned);
-            }
+            while (block* b = reuse(c)) drop(b);
         }
         orphans_.store(abroad_ + 1, std::memory_order_relaxed);
         void* late = returned_.exchange(this, std::memory_order_acq_rel);  // (2)
         while (late) {
             block* b = static_cast<block*>(late);
-            late = *payload(b);
+            late = next(b);
             drop_orphan(b);
         }
         forget_orphan();
@@ -112,20 +111,18 @@ public:
 private:
     static constexpr std::align_val_t aligned{64};
 
-    static void** payload(block* b) noexcept { return reinterpret_cast<void**>(b + 1); }
+    static block*& next(block* b) noexcept { return *reinterpret_cast<block**>(b + 1); }
 
-    block* pop(std::size_t size_class, block* b) noexcept {
-        free_[size_class] = b->next;
-        kept_ -= bytes_of(size_class);
-        b->size_class = size_class;
-        return b;
+    POSTHASTE_NOINLINE void drop(block* b) noexcept {
+        --abroad_;
+        ::operator delete(b, aligned);
     }
     void collect() noexcept {
         if (!returned_.load(std::memory_order_relaxed)) return;
         void* list = returned_.exchange(nullptr, std::memory_order_acquire);  // (3)
         while (list) {
             block* b = static_cast<block*>(list);
-            list = *payload(b);
+            list = next(b);
             put(b);
         }
     }
@@ -170,30 +167,41 @@ POSTHASTE_NOINLINE inline block_cache* make_block_cache(thread_state& here) noex
     return here.blocks = ::new (std::nothrow) block_cache;
 }
 
-/// At least `size` bytes, aligned for max_align_t; nullptr when out of memory.
-/// Cost       a few nanoseconds, no operator new in the steady state, up to 64 KiB.
-POSTHASTE_NOINLINE inline void* allocate(std::size_t size) noexcept {
-    if (!address_sanitizer &&
-        size <= block_cache::largest) {  // a sanitizer wants to see each block
+inline constexpr bool recycles = !address_sanitizer;  // a sanitizer wants to see each block
+
+POSTHASTE_NOINLINE inline void* allocate_anew(std::size_t size) noexcept {
+    if (recycles && size <= block_cache::largest) {
         thread_state& here = this_thread();
-        block_cache* cache = here.blocks ? here.blocks : make_block_cache(here);
-        if (cache) {
-            block* b = cache->take(block_cache::class_of(size));
+        if (block_cache* cache = here.blocks ? here.blocks : make_block_cache(here)) {
+            const std::size_t size_class = block_cache::class_of(size);
+            block* b = cache->reuse(size_class);
+            if (!b) b = cache->take(size_class);
             return b ? b + 1 : nullptr;
         }
     }
     if (size > std::numeric_limits<std::size_t>::max() - sizeof(block)) return nullptr;
     void* memory = ::operator new(sizeof(block) + size, std::nothrow);
-    return memory ? ::new (memory) block{nullptr, {0}} + 1 : nullptr;
+    return memory ? ::new (memory) block{nullptr, 0, 0} + 1 : nullptr;
+}
+
+/// At least `size` bytes, aligned for max_align_t; nullptr when out of memory.
+/// Cost       a few nanoseconds, no operator new in the steady state, up to 64 KiB.
+POSTHASTE_NOINLINE inline void* allocate(std::size_t size) noexcept {
+    block_cache* const cache = this_thread_inlined().blocks;
+    if (recycles && cache && size <= block_cache::largest_fine) {
+        if (block* const b = cache->reuse(block_cache::class_of(size))) return b + 1;
+    }
+    return allocate_anew(size);
 }
 
 /// Takes back what allocate() gave, on any thread; nullptr is ignored.
 POSTHASTE_NOINLINE inline void deallocate(void* memory) noexcept {
     if (!memory) return;
     block* b = static_cast<block*>(memory) - 1;
-    if (!b->owner) return ::operator delete(b);
-    if (b->owner == this_thread().blocks) b->owner->put(b);
-    else b->owner->put_back(b);
+    block_cache* const owner = b->owner;
+    if (!owner) return ::operator delete(b);
+    if (owner == this_thread_inlined().blocks) owner->put(b);
+    else owner->put_back(b);
 }
 
 /// A standard allocator over the same memory.

@@ -6,6 +6,7 @@
 namespace posthaste::detail {
 
 class block_cache;
+class promise_base;
 
 /// One a thread, trivially destructible, so usable before any constructor and after every
 /// destructor of the thread. Never holds anything that belongs to a coroutine.
@@ -13,16 +14,20 @@ struct thread_state {
     const void* executor = nullptr;  ///< whose work runs here, nullptr outside of any
     void* worker = nullptr;          ///< that executor's own record of this thread
     unsigned depth = 0;              ///< coroutines started within one another
+    const promise_base* started = nullptr;  ///< the latest of those
     block_cache* blocks = nullptr;   ///< recycled memory
     bool blocks_ended = false;       ///< the thread is past the end of its cache
 };
 
-/// Not inlined, so that no coroutine keeps the address across a suspension, after which it may be
-/// on another thread (LLVM #47179, #63022).
-POSTHASTE_NOINLINE inline thread_state& this_thread() noexcept {
+/// For functions that are not inlined into coroutines themselves; all others use this_thread().
+inline thread_state& this_thread_inlined() noexcept {
     static constinit thread_local thread_state state;
     return state;
 }
+
+/// Not inlined, so that no coroutine keeps the address across a suspension, after which it may be
+/// on another thread (LLVM #47179, #63022).
+POSTHASTE_NOINLINE inline thread_state& this_thread() noexcept { return this_thread_inlined(); }
 
 /// Coroutines started on top of one another before one goes through its executor's queue: bounds
 /// the stack (g++ below -O2 and under sanitizers: about 2 KiB each) without any tail call.

@@ -97,20 +97,26 @@ public:
     /// Starts it here, on top of what runs; true if it has ended. Otherwise whoever ends it calls
     /// `ended`, and it must not be touched any more.
     POSTHASTE_NOINLINE bool start_here() noexcept {
-        thread_state& here = this_thread();
+        thread_state& here = this_thread_inlined();
         if (here.depth >= max_depth) {
             phase_.store(phase::left_alone, std::memory_order_relaxed);
             at->transfer(*this);
             return false;
         }
         ++here.depth;
+        const promise_base* const below = std::exchange(here.started, this);
         self.resume();
+        here.started = below;
         --here.depth;
         if (phase_.load(std::memory_order_acquire) == phase::over) return true;  // (1)
         return phase_.exchange(phase::left_alone, std::memory_order_acq_rel) == phase::over;  // (2)
     }
     /// At its end: true if its starter will see to the rest.
     bool starter_is_here() noexcept {
+        if (this_thread().started == this) {  // on this very stack, whatever came between
+            phase_.store(phase::over, std::memory_order_relaxed);
+            return true;
+        }
         return phase_.exchange(phase::over, std::memory_order_acq_rel) == phase::started;  // (2)
     }
     /// For a task that is posted instead of started here.
@@ -157,7 +163,7 @@ private:
     //     over         the task has ended: the starter goes on with the parent
     // (1) acquires the outcome from (2).
     // (2) releases the outcome, or the parent's suspension; acquires the other.
-    // relaxed: before anyone else can run the task.
+    // relaxed: before anyone else can run the task, or on the starter's own thread.
     enum class phase : unsigned char { started, left_alone, over };
     std::atomic<phase> phase_ = phase::started;
     ended_fn ended_ = nullptr;
