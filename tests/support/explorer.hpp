@@ -700,7 +700,7 @@ private:
     }
     static T value(std::uint64_t b) noexcept {
         T v;
-        std::memcpy(&v, &b, sizeof v);
+        std::memcpy(static_cast<void*>(&v), &b, sizeof v);
         return v;
     }
     std::size_t location_;
@@ -742,9 +742,47 @@ private:
     std::size_t location_;
 };
 
+/// std::chrono::steady_clock; it goes on only while somebody waits for a time, and only so far.
+class steady_clock {
+public:
+    using duration = std::chrono::nanoseconds;
+    using rep = duration::rep;
+    using period = duration::period;
+    using time_point = std::chrono::time_point<steady_clock>;
+    static constexpr bool is_steady = true;
+
+    static time_point now() noexcept { return time_; }
+    /// At the begin of a scenario: what comes after `end` never comes.
+    static void set(time_point begin, time_point end) {
+        time_ = begin, end_ = end;
+        awaited_ = false;
+    }
+    /// At its end: somebody stands still, and would go on later.
+    static bool awaited() noexcept { return awaited_; }
+
+private:
+    friend class condition;
+    static inline time_point time_, end_;
+    static inline bool awaited_;
+};
+
 /// A std::condition_variable that is waited on by one thread at a time.
 class condition {
 public:
+    /// Time may pass at once. For one thread of a scenario, which has the clock for itself.
+    template <typename Lock, typename Predicate>
+    bool wait_until(Lock& guard, steady_clock::time_point end, Predicate called) {
+        if (end > steady_clock::end_) {
+            steady_clock::awaited_ = true;
+            wait(guard, called);
+            steady_clock::awaited_ = false;
+        } else if (!called()) {
+            guard.unlock();
+            guard.lock();
+            steady_clock::time_ = std::max(steady_clock::time_, end);
+        }
+        return called();
+    }
     template <typename Lock, typename Predicate>
     void wait(Lock& guard, Predicate called) {
         while (!called()) {

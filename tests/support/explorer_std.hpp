@@ -6,6 +6,7 @@
 // needs no policy, and no trace of the tests, to be explored.
 #include "explorer.hpp"
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -17,6 +18,11 @@ template <typename T>
 using atomic = testing::explore::atomic<T>;
 using mutex = testing::explore::mutex;
 using condition_variable = testing::explore::condition;
+
+namespace chrono {
+using namespace ::std::chrono;
+using steady_clock = testing::explore::steady_clock;
+}  // namespace chrono
 
 namespace this_thread {
 inline void yield() noexcept { testing::explore::world::now().yield(); }
