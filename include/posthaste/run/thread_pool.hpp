@@ -1,14 +1,14 @@
 // An executor with threads of its own.  SPDX-License-Identifier: BSL-1.0
 #pragma once
-// long: one state machine; what can stand alone is in work_ring, sleepers and pool_clock.
+// long: one state machine; what can stand alone has a header of its own, beside this one.
 
-#include <posthaste/detail/concurrentqueue.hpp>
 #include <posthaste/detail/exceptions.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/run/executor.hpp>
+#include <posthaste/run/injection_queue.hpp>
+#include <posthaste/run/next_slot.hpp>
 #include <posthaste/run/pool_clock.hpp>
 #include <posthaste/run/sleepers.hpp>
-#include <posthaste/run/work_list.hpp>
 #include <posthaste/run/work_ring.hpp>
 
 #include <algorithm>
@@ -67,14 +67,15 @@ public:
             return;
         }
         visitors_.fetch_add(1, std::memory_order_relaxed);
-        put_shared(w);  // w may run and be gone from here on, and all who know of this pool with it
+        shared_.put(
+            w);  // w may run and be gone from here on, and all who know of this pool with it
         sleepers_.work_is_there();
-        visitors_.fetch_sub(1, std::memory_order_release);  // (4)
+        visitors_.fetch_sub(1, std::memory_order_release);  // (1)
     }
     void transfer(work& w) noexcept override {
         worker* self = mine();
         if (!self) return post(w);
-        if (work* before = self->next.exchange(&w, std::memory_order_seq_cst)) {  // (1) (5)
+        if (work* before = self->next.put(w)) {
             self->put(*before);
             sleepers_.work_is_there();
         }
@@ -118,7 +119,7 @@ public:
         if (!idle_here()) return;
         const on_stage here_now(*workers_.front());
         worker& w = *workers_.front();
-        for (const auto& other : workers_) other->stuck.store(true, std::memory_order_relaxed);
+        for (const auto& other : workers_) other->next.hold_up();
         while (work* next = w.find()) w.run(*next);
     }
     bool idle_here() const noexcept override { return joined_ && !here(); }
@@ -127,7 +128,7 @@ public:
     /// destructor.
     void stop() noexcept {
         if (joined_) return;
-        stopping_.store(true, std::memory_order_seq_cst);  // (2)
+        stopping_.store(true, std::memory_order_relaxed);
         while (sleepers_.wake_one()) {}
         clock_.stop();
         for (const auto& w : workers_) {
@@ -142,23 +143,23 @@ private:
         worker(thread_pool& p, std::size_t i) : pool(p), index(i), reader(p.shared_) {}
 
         void put(work& w) noexcept {
-            if (!ring.put(w)) pool.put_shared(w);
+            if (!ring.put(w)) pool.shared_.put(w);
         }
         // The next piece of work, without waiting for one.
         work* find() noexcept {
             if (++turns % 61 == 0) {  // now and then the others first, so that none waits for ever
-                if (work* w = pool.take_shared(reader)) return w;
+                if (work* w = pool.shared_.take(reader)) return w;
             }
-            if (next.load(std::memory_order_relaxed) && ++in_a_row < 32) {
-                if (work* w = next.exchange(nullptr, std::memory_order_acq_rel)) return w;  // (1)
+            if (!next.empty() && ++in_a_row < 32) {
+                if (work* w = next.take()) return w;
             }
             in_a_row = 0;
             if (work* w = ring.take()) return w;
-            if (work* w = next.exchange(nullptr, std::memory_order_acq_rel)) return w;  // (1)
+            if (work* w = next.take()) return w;
             return look_around();
         }
         work* look_around() noexcept {
-            if (work* w = pool.take_shared(reader)) return w;
+            if (work* w = pool.shared_.take(reader)) return w;
             const std::size_t n = pool.workers_.size();
             for (std::size_t i = 1; i < n; ++i) {
                 worker& other = *pool.workers_[(index + i) % n];
@@ -167,36 +168,27 @@ private:
                     if (!ring.empty()) pool.sleepers_.work_is_there();
                     return w;
                 }
-                if (other.next.load(std::memory_order_relaxed) &&
-                    other.stuck.load(std::memory_order_relaxed)) {
-                    work* w = other.next.exchange(nullptr, std::memory_order_acq_rel);  // (1)
-                    if (w) return w;
-                }
+                if (work* w = other.next.steal()) return w;
             }
             return nullptr;
         }
         void run(work& w) noexcept {
             detail::this_thread().depth = 0;
-            started.store(started.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-            stuck.store(false, std::memory_order_relaxed);
+            next.begin();
             w.run(w);
         }
 
         thread_pool& pool;
         const std::size_t index;
-        detail::shared_queue<work>::reader reader;
+        injection_queue::reader reader;
         unsigned turns = 0;
         unsigned in_a_row = 0;  // pieces of work taken from `next`
         unsigned spin_limit = 64;
-        std::atomic<work*> next = nullptr;
+        next_slot next;
         work_ring ring;
         std::thread thread;
 
-        // Read by the watching thread.
-        alignas(detail::cache_line) std::atomic<unsigned> started = 0;
-        std::atomic<bool> stuck = false;  // it has not come back from one piece of work for a while
-        unsigned started_before = 0;  // the watcher's own
-        detail::spin_lock calls_lock;
+        alignas(detail::cache_line) detail::spin_lock calls_lock;
         inline_call* calls = nullptr;  // guarded by calls_lock; the innermost first
 
         sleepers::berth berth;
@@ -236,30 +228,12 @@ private:
         }
     }
     bool has_visitors() const noexcept {
-        return visitors_.load(std::memory_order_acquire) != 0;  // (4)
+        return visitors_.load(std::memory_order_acquire) != 0;  // (1)
     }
     worker* mine() const noexcept {
         const detail::thread_state& t = detail::this_thread();
         return t.executor == static_cast<const executor*>(this) ? static_cast<worker*>(t.worker)
                                                                 : nullptr;
-    }
-
-    void put_shared(work& w) noexcept {
-        if (!shared_.put(&w)) {  // out of memory: this list needs none
-            const std::lock_guard guard(spill_lock_);
-            spill_.put(w);
-        }
-        shared_count_.fetch_add(1, std::memory_order_seq_cst);  // (3)
-    }
-    work* take_shared(detail::shared_queue<work>::reader& reader) noexcept {
-        if (shared_count_.load(std::memory_order_relaxed) <= 0) return nullptr;
-        work* w = reader.take();
-        if (!w) {
-            const std::lock_guard guard(spill_lock_);
-            w = spill_.take();
-        }
-        if (w) shared_count_.fetch_sub(1, std::memory_order_relaxed);
-        return w;
     }
 
     void work_until_stopped(worker& self) noexcept {
@@ -297,15 +271,13 @@ private:
         return nullptr;
     }
     bool anything_to_do() const noexcept {
-        if (shared_count_.load(std::memory_order_seq_cst) > 0) return true;  // (3)
-        return std::any_of(workers_.begin(), workers_.end(), [](const auto& w) {
-            return !w->ring.empty() || (w->stuck.load(std::memory_order_relaxed) &&
-                                        w->next.load(std::memory_order_relaxed));
-        });
+        if (!shared_.empty()) return true;
+        return std::any_of(workers_.begin(), workers_.end(),
+                           [](const auto& w) { return !w->ring.empty() || w->next.to_steal(); });
     }
     void sleep(worker& self, bool searching) noexcept {
         sleepers_.sleep(self.berth, searching, [this] {
-            return anything_to_do() || stopping_.load(std::memory_order_seq_cst);  // (2)
+            return anything_to_do() || stopping_.load(std::memory_order_relaxed);
         });
     }
 
@@ -314,11 +286,7 @@ private:
     bool watch_workers(time_point now) noexcept {
         bool busy = false;
         for (const auto& w : workers_) {
-            const unsigned started = w->started.load(std::memory_order_relaxed);
-            const bool moved = std::exchange(w->started_before, started) != started;
-            if (moved) busy = true;
-            else if (w->next.load(std::memory_order_seq_cst))  // (5)
-                w->stuck.store(true, std::memory_order_relaxed);
+            if (w->next.watch()) busy = true;
             const std::lock_guard guard(w->calls_lock);
             inline_call** link = &w->calls;
             while (inline_call* c = *link) {
@@ -339,22 +307,15 @@ private:
         return busy;
     }
 
-    // (1) hands a piece of work from who puts it in the slot to who takes it out.
-    // (2), seq_cst: stop() sets it, then wakes all sleepers; a worker lists itself, then reads it.
-    // (3), seq_cst: as work_ring (2) and (5), for the shared queue.
-    // (4) releases a visitor's last use of the pool to the destructor, which acquires it.
-    // (5), seq_cst: a worker fills its slot, then looks whether it is watched; the watcher goes,
-    //     then looks at the slots: pool_clock (3).
-    // relaxed: hints that are looked at again; the counts of shared_count_ only decide whether to
-    // look; a visitor is counted before its work is to be seen, and queueing that releases it.
-    detail::shared_queue<work> shared_;
-    alignas(detail::cache_line) std::atomic<long> shared_count_ = 0;
-    std::atomic<long> visitors_ = 0;  // threads from outside that are in post()
+    // (1) releases a visitor's last use of the pool to the destructor, which acquires it.
+    // relaxed: a visitor is counted before its work is to be seen, and queueing that releases it.
+    // stop() sets stopping_ before it takes the sleepers' lock for the last time, and a worker that
+    // lists itself later, under the same lock, then sees it; elsewhere it is a hint.
+    injection_queue shared_;
+    alignas(detail::cache_line) std::atomic<long> visitors_ = 0;  // threads from outside in post()
     sleepers sleepers_;
     std::atomic<bool> stopping_ = false;
     bool joined_ = false;
-    std::mutex spill_lock_;
-    work_list spill_;  // guarded by spill_lock_
     pool_clock clock_;
     std::vector<std::unique_ptr<worker>> workers_;
     std::thread clock_thread_;
