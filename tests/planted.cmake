@@ -148,6 +148,14 @@ bug(timer_disarm_not_waited_for
         w.timers.disarm(t);]==]
   replace [==[        w.timers.disarm(t);]==]
   program race/thread_pool_race sanitize thread)
+bug(held_up_not_watched
+  about "work held up for ever: nobody watches a worker that left something in its next-up slot"
+  header run/next_slot.hpp
+  find [==[        hold_up();
+        return true;]==]
+  replace [==[        hold_up();
+        return false;]==]
+  program explore/pool_clock_explore)
 bug(parking_no_second_look
   about "lost wake-up: a worker sleeps without another look"
   header run/sleepers.hpp

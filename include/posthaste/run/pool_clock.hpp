@@ -22,8 +22,9 @@ class pool_clock {
 public:
     static constexpr duration watch_period = std::chrono::milliseconds(10);
 
-    explicit pool_clock(std::size_t wheels)
-        : wheels_(std::make_unique<wheel[]>(wheels)), count_(wheels) {}
+    /// After `patience` watches in vain it watches no more, until it is asked to.
+    explicit pool_clock(std::size_t wheels, int patience = 100)
+        : wheels_(std::make_unique<wheel[]>(wheels)), count_(wheels), patience_(patience) {}
 
     /// Requires   wheel < the number given at construction.
     void arm(timer& t, time_point due, std::size_t index) noexcept {
@@ -47,7 +48,7 @@ public:
     /// Asks for `watch` to be called now and then, as long as it finds something to watch.
     void start_watching() noexcept {
         if (watching_.load(std::memory_order_seq_cst)) return;  // (3)
-        if (!watching_.exchange(true, std::memory_order_seq_cst)) wake();  // (3)
+        if (!watching_.exchange(true, std::memory_order_relaxed)) wake();
     }
 
     void stop() noexcept {
@@ -64,17 +65,17 @@ public:
         while (!wait(next_watch)) {
             const time_point now = std::chrono::steady_clock::now();
             fire(now);
-            if (!watching_.load(std::memory_order_seq_cst)) {  // (3)
+            if (!watching_.load(std::memory_order_relaxed)) {
                 next_watch = never;
                 continue;
             }
             if (now < next_watch && next_watch != never) continue;
             quiet = watch(now) ? 0 : quiet + 1;
             next_watch = now + watch_period;
-            if (quiet < 100) continue;
-            quiet = 0;  // a second of nothing: sleep for good, unless something came just now
+            if (quiet < patience_) continue;
+            quiet = 0;  // sleep for good, unless something came just now
             watching_.store(false, std::memory_order_seq_cst);  // (3)
-            if (watch(now)) watching_.store(true, std::memory_order_seq_cst);  // (3)
+            if (watch(now)) watching_.store(true, std::memory_order_relaxed);
             else next_watch = never;
         }
     }
@@ -97,20 +98,21 @@ private:
             if (w.next.load(std::memory_order_relaxed) > now) continue;
             const std::lock_guard guard(w.lock);
             w.timers.advance(now);
-            w.next.store(w.timers.next_due(), std::memory_order_seq_cst);  // (1)
+            w.next.store(w.timers.next_due(), std::memory_order_relaxed);
         }
     }
     // Sleeps until the next timer, `watch_at`, or a wake(); true: the pool stops.
     bool wait(time_point watch_at) {
         wakes_at_.store(never, std::memory_order_seq_cst);  // (2)
-        time_point until = watching_.load(std::memory_order_seq_cst) ? watch_at : never;  // (3)
-        if (until == never && watching_.load(std::memory_order_relaxed)) until = time_point::min();
+        time_point until = never;
+        if (watching_.load(std::memory_order_relaxed))
+            until = watch_at == never ? time_point::min() : watch_at;
         for (std::size_t i = 0; i != count_; ++i) {
             until = std::min(until, wheels_[i].next.load(std::memory_order_seq_cst));  // (1)
         }
         std::unique_lock guard(mutex_);
         if (!again_ && !stopping_) {
-            wakes_at_.store(until, std::memory_order_seq_cst);  // (2)
+            wakes_at_.store(until, std::memory_order_relaxed);
             const auto called = [this] { return again_ || stopping_; };
             if (until == never) changed_.wait(guard, called);
             else changed_.wait_until(guard, std::max(until, time_point()), called);
@@ -124,9 +126,12 @@ private:
     // (3), seq_cst: a worker puts down what is to be watched, then reads `watching_`; this thread
     //     clears it, then looks at what was put down. Otherwise both could miss, and a blocked
     //     worker hold up what others could do.
-    // relaxed: `next` is only a hint without the lock.
+    // relaxed: `next` is only a hint without the lock, or is written under it by who reads it. Of
+    // `watching_`, who sets it wakes this thread, which then sees it, by mutex_. A time in
+    // `wakes_at_` is less than the "never" it replaces: to miss it costs one wake-up.
     std::unique_ptr<wheel[]> wheels_;
     std::size_t count_;
+    int patience_;
     std::atomic<time_point> wakes_at_ = never;
     std::atomic<bool> watching_ = false;
     std::mutex mutex_;
