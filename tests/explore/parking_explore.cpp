@@ -7,6 +7,7 @@
 #include <array>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 namespace {
 
@@ -125,6 +126,48 @@ world::script handed_on(int posters) {
     return script;
 }
 
+// The pool stops, while workers fall asleep, and perhaps one is woken: all of them end. As
+// thread_pool::stop(): what tells them is ordered by the sleepers' lock alone.
+world::script stops(unsigned workers, int posters) {
+    struct stopping_pool : pool {
+        atomic<bool> stopping{false};
+    };
+    auto p = world::fresh<stopping_pool>();
+    world::name(p->asleep, "sleepers");
+    world::name(p->berths[0], "berth", 0);
+    world::name(p->berths[1], "berth", 1);
+    world::name(p->queued, "queue");
+    world::name(p->stopping, "stopping");
+    world::script script;
+    script.names = {"stopper"};
+    script.threads.push_back([=] {
+        p->stopping.store(true, std::memory_order_relaxed);
+        while (p->asleep.wake_one()) {}
+    });
+    for (unsigned w = 0; w != workers; ++w) {
+        script.names.push_back(w == 0 ? "worker 0" : "worker 1");
+        script.threads.push_back([=] {
+            bool searching = false;
+            while (!p->stopping.load(std::memory_order_relaxed)) {
+                if (p->take()) {
+                    if (std::exchange(searching, false))
+                        p->asleep.stop_search([p] { return p->anything(); });
+                    continue;
+                }
+                p->asleep.sleep(p->berths[w], searching, [p] {
+                    return p->anything() || p->stopping.load(std::memory_order_relaxed);
+                });
+                searching = true;
+            }
+        });
+    }
+    for (int i = 0; i != posters; ++i) {
+        script.names.push_back("poster");
+        script.threads.push_back([p] { p->post(); });
+    }
+    return script;
+}
+
 }  // namespace
 
 int main() {
@@ -134,5 +177,8 @@ int main() {
     r.add("1 worker, 2 posters", [] { return posts(1, 2, 1, false); });
     r.add("2 workers, 1 post", [] { return posts(2, 1, 1, false); });
     r.add("a sleeper, a searcher, 2 posts", [] { return handed_on(1); });
+    r.add("1 worker stops", [] { return stops(1, 0); });
+    r.add("1 worker stops, 1 post", [] { return stops(1, 1); });
+    r.add("2 workers stop", [] { return stops(2, 0); });
     return r.end();
 }
