@@ -199,7 +199,7 @@ public:
             if (p < floor_of(l, changes ? order : failed)) continue;
             if (changes && p + 1 != history.size() && history[p + 1].modifies) continue;
             places[count++] = p;
-            if (alone()) break;
+            if (alone() || me().impatient) break;
         }
         const std::size_t picked = places[choose(count)];
         const std::uint64_t old = history[picked].value;
@@ -671,12 +671,15 @@ public:
                                std::memory_order failed) noexcept {
         return compare_exchange_strong(expected, fresh, order, failed);
     }
-    bool compare_exchange_weak(T& expected, T fresh, std::memory_order order) noexcept {
+    bool compare_exchange_strong(T& expected, T fresh, std::memory_order order) noexcept {
         return compare_exchange_strong(
             expected, fresh, order,
             order == std::memory_order_acq_rel   ? std::memory_order_acquire
             : order == std::memory_order_release ? std::memory_order_relaxed
                                                  : order);
+    }
+    bool compare_exchange_weak(T& expected, T fresh, std::memory_order order) noexcept {
+        return compare_exchange_strong(expected, fresh, order);
     }
 
     /// In a scenario: waits for that value, and knows then what was done before it.
@@ -791,6 +794,11 @@ public:
             world::now().await(told_, 1);
             guard.lock();
         }
+    }
+    /// There is no time here: waits for the call.
+    template <typename Lock, typename Duration, typename Predicate>
+    bool wait_for(Lock& guard, Duration, Predicate called) {
+        return wait(guard, called), true;
     }
     void notify_one() noexcept { world::now().tell_waiter(told_); }
     void notify_all() noexcept { notify_one(); }

@@ -17,7 +17,9 @@ namespace posthaste {
 /// counts them and their readers, so that a letter is never put without somebody to read it, and a
 /// reader takes no more than was counted.
 ///
-/// Ordering   none between letters. What was done before put() happens before take().
+/// Ordering   none between letters. What was done before put() happens before take(); what a
+///            reader did before its release(), before the next reader is counted in its place, and
+///            before idle() is true.
 /// Threads    any.
 /// Cost       one compare-exchange and the queue's own; no allocation in the steady state.
 class work_queue {
@@ -38,7 +40,7 @@ public:
             if (seen & shut_bit) return put_result::refused;
             claimed = readers(seen) < max_readers_;
         } while (!word_.compare_exchange_weak(seen, seen + one_letter + (claimed ? one_reader : 0),
-                                              std::memory_order_acq_rel,  // (1)
+                                              std::memory_order_acquire,  // (1)
                                               std::memory_order_relaxed));
         if (!letters_.put(&l)) {  // out of memory: it has been promised a reader, this needs none
             const std::lock_guard guard(lock_);
@@ -54,7 +56,7 @@ public:
         do {
             if (seen & shut_bit || queued(seen) != 0 || readers(seen) == max_readers_) return false;
         } while (!word_.compare_exchange_weak(seen, seen + one_reader,
-                                              std::memory_order_acq_rel,  // (1)
+                                              std::memory_order_acquire,  // (2)
                                               std::memory_order_relaxed));
         return true;
     }
@@ -64,9 +66,7 @@ public:
         std::uint64_t seen = word_.load(std::memory_order_relaxed);
         do {
             if (queued(seen) == 0) return nullptr;
-        } while (!word_.compare_exchange_weak(seen, seen - one_letter,
-                                              std::memory_order_acq_rel,  // (1)
-                                              std::memory_order_relaxed));
+        } while (!word_.compare_exchange_weak(seen, seen - one_letter, std::memory_order_relaxed));
         return fetch();
     }
     /// One reader less, if nothing is there; false: there is, read on.
@@ -75,14 +75,14 @@ public:
         do {
             if (queued(seen) != 0) return false;
         } while (!word_.compare_exchange_weak(seen, seen - one_reader,
-                                              std::memory_order_acq_rel,  // (1)
+                                              std::memory_order_release,  // (3)
                                               std::memory_order_relaxed));
         return true;
     }
 
-    void shut() noexcept { word_.fetch_or(shut_bit, std::memory_order_acq_rel); }  // (1)
+    void shut() noexcept { word_.fetch_or(shut_bit, std::memory_order_relaxed); }
     bool idle() const noexcept {
-        return (word_.load(std::memory_order_acquire) & ~shut_bit) == 0;  // (1)
+        return (word_.load(std::memory_order_acquire) & ~shut_bit) == 0;  // (4)
     }
 
 private:
@@ -105,8 +105,13 @@ private:
     }
 
     // word_: letters in the low half, readers in the high half, and the shut bit.
-    // (1) releases what this reader or sender did to whoever changes the word next; acquires the
-    // same. relaxed: a first look, checked by a read-modify-write.
+    // (1) acquires, if it claims, what those did who were readers before, from (3).
+    // (2) acquires the same.
+    // (3) releases all this reader did to (1), (2), (4).
+    // (4) acquires what all readers did.
+    // relaxed: a first look, checked by a read-modify-write; take() and shut(), which hand over
+    // nothing: letters_ does that for a letter. As read-modify-writes they leave the others'
+    // hand-overs whole.
     const std::uint32_t max_readers_;
     alignas(detail::cache_line) std::atomic<std::uint64_t> word_ = 0;
     detail::shared_queue<letter> letters_;
