@@ -71,7 +71,7 @@ public:
                     give_up(e, code::overloaded, "the queue is full");
                     return admission::accepted;
                 case when_full::drop_oldest:
-                    accepted_.fetch_add(1, std::memory_order_seq_cst);  // (1)
+                    accepted_.fetch_add(1, std::memory_order_relaxed);
                     if (envelope* oldest = take_oldest())
                         drop(*oldest, "it gave way to a newer one");
                     break;
@@ -135,11 +135,11 @@ public:
         a.late = late_.load(std::memory_order_relaxed);
         a.late_by = duration(late_by_.load(std::memory_order_relaxed));
         // The two of one moment: nothing was taken between the looks at `taken_` before and after.
-        std::uint64_t taken = taken_.load(std::memory_order_seq_cst);  // (1)
+        std::uint64_t taken = taken_.load(std::memory_order_acquire);  // (2)
         std::uint64_t queued = 0;
         for (int looks = 0; looks != 1000; ++looks) {
-            queued = accepted_.load(std::memory_order_seq_cst);  // (1)
-            const std::uint64_t again = taken_.load(std::memory_order_seq_cst);  // (1)
+            queued = accepted_.load(std::memory_order_acquire);  // (3)
+            const std::uint64_t again = taken_.load(std::memory_order_acquire);  // (2)
             if (again == std::exchange(taken, again)) break;
         }
         a.accepted = queued + e.ran_inline;
@@ -249,12 +249,12 @@ private:
         };
         std::uint64_t seen = accepted_.load(std::memory_order_relaxed);
         do {
-            if (full(seen, known_taken_.load(std::memory_order_relaxed))) {
+            if (full(seen, known_taken_.load(std::memory_order_acquire))) {  // (4)
                 const std::uint64_t taken = taken_.load(std::memory_order_seq_cst);  // (1)
                 if (full(seen, taken)) return false;
-                known_taken_.store(taken, std::memory_order_relaxed);
+                known_taken_.store(taken, std::memory_order_release);  // (4)
             }
-        } while (!accepted_.compare_exchange_weak(seen, seen + 1, std::memory_order_seq_cst,  // (1)
+        } while (!accepted_.compare_exchange_weak(seen, seen + 1, std::memory_order_release,  // (3)
                                                   std::memory_order_relaxed));
         return true;
     }
@@ -295,10 +295,14 @@ private:
     const when_full full_;
     waiting_room room_;
 
-    // (1), seq_cst: see waiting_room (1).
-    // relaxed: the counters; each is exact, their sum at rest. known_taken_: only ever too small,
-    // and then taken_ is looked at. discarding_: whoever misses it is
-    // asked to stop.
+    // (1), seq_cst: see waiting_room (1). In taken() it also releases to (2) that the message had
+    //     been accepted, so that an account never shows more taken than accepted.
+    // (2) acquires that.
+    // (3) releases from a sender to an account what the sender has seen of taken_, so that an
+    //     account never shows more left than there is room for.
+    // (4) hands that on from sender to sender. The value may be too small: then taken_ is asked.
+    // relaxed: the other counters; each is exact, their sum at rest. A first look at accepted_,
+    // checked by a read-modify-write. discarding_: whoever misses it is asked to stop.
     std::atomic<bool> discarding_ = false;
     alignas(detail::cache_line) std::atomic<std::uint64_t> accepted_ = 0;  // through the queue
     std::atomic<std::uint64_t> known_taken_ = 0;  // what senders last saw of taken_, or less
@@ -374,7 +378,7 @@ inline void lane::take_up(envelope& e, time_point bound, duration allowance) noe
     context_.attempt_ = e.attempt;
     envelope_ = &e;
     current_.store(reinterpret_cast<std::uintptr_t>(&e) | (e.how->hears_stop ? 0 : deaf),
-                   std::memory_order_release);  // (1)
+                   std::memory_order_relaxed);
 }
 
 inline bool lane::start(detail::promise_base& p, void (*finish)(lane&, bool) noexcept) noexcept {
@@ -411,7 +415,7 @@ inline void lane::put_down(const envelope& e) noexcept {
     if (!e.how->hears_stop) return current_.store(0, std::memory_order_relaxed);
     const auto mine = reinterpret_cast<std::uintptr_t>(&e);
     auto seen = mine;
-    while (!current_.compare_exchange_weak(seen, 0, std::memory_order_acq_rel,  // (2)
+    while (!current_.compare_exchange_weak(seen, 0, std::memory_order_acquire,  // (2)
                                            std::memory_order_relaxed)) {
         if (seen != mine) std::this_thread::yield();  // somebody is asking it to stop just now
         seen = mine;
@@ -442,11 +446,9 @@ inline void lane::cancel(const envelope* e) noexcept {
     do {
         if (seen == 0 || (seen & (cancelling | deaf))) return;
         if (e && seen != reinterpret_cast<std::uintptr_t>(e)) return;
-    } while (!current_.compare_exchange_weak(seen, seen | cancelling,
-                                             std::memory_order_acq_rel,  // (1)
-                                             std::memory_order_relaxed));
+    } while (!current_.compare_exchange_weak(seen, seen | cancelling, std::memory_order_relaxed));
     stop_.request_stop();
-    current_.store(seen, std::memory_order_release);  // (2)
+    current_.store(seen, std::memory_order_release);  // (1)
 }
 
 }  // namespace posthaste

@@ -83,8 +83,10 @@ private:
     // current_: the envelope whose handler runs, or is about to: it is set before the request is
     // begun, so that nobody who finds it begun asks in vain. With `cancelling` set while somebody
     // asks it to stop, for so long the lane does not go on; with `deaf` nobody does.
-    // (1) releases lane and envelope to whoever cancels, which acquires them.
-    // (2) releases what the canceller did to the lane, which acquires it.
+    // (1) releases what the canceller did to stop_ to the lane: (2), which acquires it, so that the
+    //     next handler is not asked to stop in place of this one.
+    // relaxed: the word says who may be asked. Whoever asks touches nothing but stop_, which has a
+    // lock: if it finds this envelope, it comes after the lane's reset of stop_ for it.
     alignas(detail::cache_line) std::atomic<std::uintptr_t> current_ = 0;
 };
 

@@ -1,0 +1,133 @@
+// A full queue, its waiting room, its account and the stop of a handler, under every schedule.
+#include "../support/explorer_endpoint.hpp"
+
+#include <posthaste/serve/endpoint_core.hpp>
+
+#include <cstdint>
+#include <memory>
+
+namespace {
+
+using namespace posthaste::testing::explore;
+using posthaste::endpoint_core, posthaste::envelope, posthaste::lane, posthaste::when_full;
+
+/// A queue with one lane, as that of serial_endpoint, whose parts can be called one by one.
+class parts final : public endpoint_core {
+public:
+    template <typename State>
+    parts(State& s, desk& at, posthaste::dead_letters& dead, std::size_t capacity, when_full full)
+        : endpoint_core("parts", at, dead, std::make_unique<handled_by<State>>(s), capacity, full) {
+    }
+    bool read() noexcept { return take(reader) != nullptr; }
+    lane* claim(envelope&) noexcept override { return nullptr; }
+    void for_each_lane(void* with, void (*f)(void*, lane&)) override { f(with, reader); }
+    bool idle() const noexcept override { return box_.idle(); }
+
+private:
+    bool enqueue(envelope& e) noexcept override {
+        e.how = find(e.type());
+        return box_.put(e) != posthaste::mailbox::put_result::refused;
+    }
+    envelope* take(lane&) noexcept override {
+        auto* const e = static_cast<envelope*>(box_.take());
+        if (e) taken();
+        return e;
+    }
+    bool release(lane&) noexcept override { return box_.release(); }
+    envelope* take_oldest() noexcept override { return static_cast<envelope*>(box_.take()); }
+    void shut() noexcept override { box_.shut(); }
+
+    posthaste::mailbox box_;
+
+public:
+    lane reader{*this};
+};
+
+template <std::size_t Capacity, when_full Full>
+struct queue {
+    asked a, b, c;
+    desk at{false};
+    posthaste::dead_letters dead;
+    parts core{*this, at, dead, Capacity, Full};
+    void handle(lane&) noexcept {}
+};
+
+// The queue is full, but one leaves it just now.
+world::script waits_for_room() {
+    using state = queue<1, when_full::wait>;
+    auto s = world::fresh<state>();
+    world::name(s->core, "core");
+    world::demand(s->core.put(s->a, true) == endpoint_core::admission::accepted, "there is room");
+    world::script script;
+    script.names = {"sender", "reader"};
+    script.threads.push_back([s] { s->core.put(s->b, true); });
+    script.threads.push_back([s] { s->core.read(); });
+    script.at_end = [s] { world::demand(!s->b.waits_for_room, "it waits, and there is room"); };
+    return script;
+}
+
+// Its account, at any time.
+world::script counts() {
+    using state = queue<1, when_full::reject>;
+    auto s = world::fresh<state>();
+    world::name(s->core, "core");
+    world::script script;
+    script.names = {"sender", "another", "reader", "watcher"};
+    script.threads.push_back([s] { s->core.put(s->a, false), s->core.put(s->c, false); });
+    script.threads.push_back([s] { s->core.put(s->b, false); });
+    script.threads.push_back([s] { s->core.read(), s->core.read(); });
+    script.threads.push_back([s] {
+        const auto left = static_cast<std::int64_t>(s->core.counts().left);
+        world::demand(left >= 0, "more were taken than accepted");
+        world::demand(left <= 1, "more are left than there is room for");
+    });
+    return script;
+}
+
+struct stopping {
+    asked a, b;
+    desk at{false};
+    posthaste::dead_letters dead;
+    parts core{*this, at, dead, 8, when_full::reject};
+    const envelope* heeds = nullptr;  // its handler goes on until it is asked to stop
+    int others = 0;  // that were asked to stop
+    void handle(lane& l) noexcept {
+        if (&l.handled() == heeds)
+            while (!l.ctx().stop_requested()) posthaste::std::this_thread::yield();
+        else if (&l.handled() == &b) others += l.ctx().stop_requested();
+    }
+};
+
+void give_up(asked& call) {
+    call.cell.settle(posthaste::ending::expired);
+    if (call.cell.was_begun()) call.where->cancel(&call);
+}
+
+// Two messages; callers that give up. Their handlers are asked to stop, and no other.
+world::script give_up(asked stopping::* heeds, bool both) {
+    auto s = world::fresh<stopping>();
+    world::name(s->core, "core");
+    world::name(s->a, "call a");
+    world::name(s->b, "call b");
+    if (heeds) s->heeds = &(*s.*heeds);
+    s->core.put(s->a, false), s->core.put(s->b, false);
+    world::script script;
+    script.names = {"reader", "caller a", "caller b"};
+    script.threads.push_back([s] { s->core.reader.run(s->core.reader); });
+    script.threads.push_back([s] { give_up(s->a); });
+    if (both) script.threads.push_back([s] { give_up(s->b); });
+    script.at_end = [s] { world::demand(s->others == 0, "another was asked to stop"); };
+    return script;
+}
+
+}  // namespace
+
+int main() {
+    reports r;
+    r.add("wait for room", waits_for_room);
+    r.add("a caller gives up", [] { return give_up(&stopping::a, false); });
+    r.add("a caller gives up, nobody listens", [] { return give_up(nullptr, false); });
+    r.add("counts", counts);
+    r.add("two callers give up", [] { return give_up(&stopping::b, true); });
+    return r.end();
+}
