@@ -33,7 +33,7 @@ struct address {
     }
     /// While the bus drains, only what already runs on it may still send.
     bool shut() const noexcept {
-        return gone.load(std::memory_order_acquire) ||  // (2)
+        return gone.load(std::memory_order_relaxed) ||
                (draining.load(std::memory_order_relaxed) && !home.here());
     }
 
@@ -42,8 +42,10 @@ struct address {
     const std::atomic<bool>& draining;  // relaxed: the endpoints are shut for certain later
     const duration deadline;  ///< of a call, where its client says nothing else
     const std::weak_ptr<const void> owner;  ///< what this is a part of
-    std::atomic<endpoint_core*> endpoint = nullptr;  // (1) acquires the endpoint from handle()
-    std::atomic<bool> gone = false;  // (2) the bus was destroyed: acquires its last acts
+    std::atomic<endpoint_core*> endpoint = nullptr;  // (1) acquires the endpoint from bus (1)
+    // The bus was destroyed. relaxed: whoever finds it set touches nothing, whoever misses it finds
+    // the endpoint shut.
+    std::atomic<bool> gone = false;
 };
 
 }  // namespace posthaste

@@ -130,6 +130,7 @@ private:
         const std::function<std::unique_ptr<endpoint_core>(bus_core&, std::string)>& make);
     result<drain_account> drain_for(duration grace);
 
+    // (1) releases an endpoint, as it was made, to the clients that find it: address (1).
     std::shared_ptr<bus_core> core_;
 };
 
@@ -174,7 +175,7 @@ inline result<void> bus::add(
             .path(at.name);
     }
     core_->endpoints.push_back(std::move(made));
-    at.endpoint.store(core_->endpoints.back().get(), std::memory_order_release);  // (1) of address
+    at.endpoint.store(core_->endpoints.back().get(), std::memory_order_release);  // (1)
     return {};
 }
 

@@ -105,7 +105,7 @@ public:
         else stops_by(never);  // somebody else's threads may still run what does not heed the stop
         {
             const std::lock_guard guard(mutex);
-            for (auto& a : addresses) a.second->gone.store(true, std::memory_order_release);  // (1)
+            for (auto& a : addresses) a.second->gone.store(true, std::memory_order_relaxed);
         }
         for_each_endpoint([](endpoint_core& e) { e.forget_handler(); });
         dead.end();
@@ -115,7 +115,7 @@ public:
     const std::unique_ptr<thread_pool> own;
     executor& home;
     posthaste::dead_letters dead;
-    std::atomic<bool> draining = false;
+    std::atomic<bool> draining = false;  // relaxed, as address::gone; see there
     std::mutex
         mutex;  // guards the two below; addresses and endpoints themselves stay where they are
     std::map<std::string, std::unique_ptr<address>, std::less<>> addresses;
@@ -174,9 +174,6 @@ private:
             });
         } while (busy());  // a sender on another thread is about to bring its message
     }
-
-    // (1) releases the end of the bus to clients that find it gone: (2) of address.
-    // relaxed: the endpoints are shut for certain later.
 };
 
 }  // namespace posthaste

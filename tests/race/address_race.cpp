@@ -1,0 +1,51 @@
+// A client that is there before its endpoint, on another thread, finds it as it was made; and one
+// that outlives the bus is told so.
+#include <posthaste/serve/bus.hpp>
+
+#include "../support/race.hpp"
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <utility>
+
+using namespace posthaste;
+using namespace posthaste::testing;
+
+namespace {
+struct job {
+    int n;
+};
+}  // namespace
+
+int main() {
+    outcome before("sent before there was an endpoint"), handled("handled"),
+        closed("refused, since the bus was gone");
+    faults wrong;
+    std::optional<thread_pool> pool(std::in_place, 1);
+    std::unique_ptr<bus> app;
+    std::optional<client<job>> jobs;
+    race(
+        50, 5000,
+        [&](unsigned) {
+            app = std::make_unique<bus>(*pool);
+            jobs.emplace(app->client<job>("jobs"));
+        },
+        [&](unsigned) { return all_seen(before, handled, closed); },
+        [&](unsigned) {  // who has the bus
+            app->handle<job>("jobs", [&](job) { handled.seen(); });
+            stumble(3);
+            app.reset();
+        },
+        [&](unsigned) {  // who has a client
+            const client<job> mine = *jobs;
+            for (;;) {
+                const auto sent = mine.send(1);
+                if (sent) continue;
+                if (sent.error().code() == code::closed) return closed.seen();
+                if (sent.error().code() == code::no_handler) before.seen();
+                else wrong.expect(sent.error().code() == code::overloaded, "refused otherwise");
+            }
+        });
+    return verdict(wrong, before, handled, closed);
+}
