@@ -280,6 +280,40 @@ TEST_CASE("thread_pool: a worker that blocks keeps nothing that it holds from th
     }
 }
 
+TEST_CASE("thread_pool: what is left in a slot is taken, also when its worker was busy for long") {
+    // For more than a second nobody can take it; then its worker comes back, and blocks with it.
+    thread_pool pool(2);
+    detail::flag other_blocked, other_may_go, nobody_sets, slot_ran, done;
+    bool in_time = false;
+    job other([&] {
+        other_blocked.set();
+        other_may_go.wait();
+    });
+    job in_slot([&] { slot_ran.set(); });
+    job blocks([&] {
+        other_may_go.set();
+        slot_ran.wait_for(10s);
+        in_time = slot_ran.is_set();
+        done.set();
+    });
+    // after 31 from the slot it is the turn of the ring, in which `blocks` lies
+    int left = 32;
+    std::deque<job> chain;
+    const std::function<void()> step = [&] {
+        if (left == 32) pool.post(blocks);
+        if (--left != 0) return pool.transfer(chain.emplace_back(step));
+        pool.transfer(in_slot);
+        nobody_sets.wait_for(1300ms);
+    };
+    pool.post(other);
+    other_blocked.wait();
+    pool.post(chain.emplace_back(step));
+    done.wait();
+    slot_ran.wait();
+    pool.stop();
+    CHECK(in_time);
+}
+
 TEST_CASE("thread_pool: what a worker stole does not wait for it while others sleep") {
     // Each of the first jobs blocks until all of them run: on as many threads.
     for (int round = 0; round != 200; ++round) {
