@@ -71,10 +71,11 @@ world::script counts() {
     using state = queue<1, when_full::reject>;
     auto s = world::fresh<state>();
     world::name(s->core, "core");
+    s->core.put(s->a, false);
     world::script script;
     script.names = {"sender", "another", "reader", "watcher"};
-    script.threads.push_back([s] { s->core.put(s->a, false), s->core.put(s->c, false); });
     script.threads.push_back([s] { s->core.put(s->b, false); });
+    script.threads.push_back([s] { s->core.put(s->c, false); });
     script.threads.push_back([s] { s->core.read(), s->core.read(); });
     script.threads.push_back([s] {
         const auto left = static_cast<std::int64_t>(s->core.counts().left);

@@ -4,7 +4,6 @@
 
 #include <posthaste/carry/work_queue.hpp>
 
-#include <functional>
 #include <memory>
 
 namespace {
@@ -15,7 +14,7 @@ using posthaste::work_queue;
 struct marked : posthaste::letter {
     plain content;  // the sender's until it is put, then that of who takes it
     plain handled;  // the reader's until the queue is idle, then the sender's
-    bool refused = false;
+    int sent = 0, refused = 0;
     int read = 0;
 };
 
@@ -36,35 +35,40 @@ struct state {
     void read() {
         do {
             world::demand(++readers <= N, "more than n readers");
-            if (N == 1) alone.write();
             while (marked* const m = take_one()) m->handled.write();
+            if (N == 1) alone.write();
             --readers;
         } while (!queue.release());
     }
     void send(marked& m) {
+        ++m.sent;
         m.content.write();
         const auto put = queue.put(m);
         m.refused = put == work_queue::put_result::refused;
         if (put == work_queue::put_result::claimed) read();
         else if (!m.refused && queue.idle()) m.handled.read();
     }
+    void send_a() { send(a); }
+    void send_b() { send(b); }
+    void claim() {
+        if (queue.claim()) read();
+    }
+    void take_beside() { static_cast<void>(take_one()); }
+    void shut() { queue.shut(); }
     void check() {
         world::demand(queue.idle(), "it is not idle in the end");
         world::demand(!queue.take(), "something is left");
-        world::demand(a.read + a.refused == 1 && b.read + b.refused == 1, "a letter is lost");
+        world::demand(a.read + a.refused == a.sent, "a letter is lost");
+        world::demand(b.read + b.refused == b.sent, "another letter is lost");
     }
 };
 
-// Two senders, and what others do.
-template <int N>
-world::script senders(std::function<void(state<N>&)> other) {
+template <int N, auto... Threads>
+world::script beside() {
     auto s = world::fresh<state<N>>();
     world::name(s->queue, "queue");
     world::script script;
-    script.names = {"sender", "another", "other"};
-    script.threads.push_back([s] { s->send(s->a); });
-    script.threads.push_back([s] { s->send(s->b); });
-    if (other) script.threads.push_back([s, other] { other(*s); });
+    (script.threads.push_back([s] { ((*s).*Threads)(); }), ...);
     script.at_end = [s] { s->check(); };
     return script;
 }
@@ -72,16 +76,14 @@ world::script senders(std::function<void(state<N>&)> other) {
 }  // namespace
 
 int main() {
+    using one = state<1>;
+    using two = state<2>;
     reports r;
-    r.add("one reader", [] { return senders<1>(nullptr); });
-    r.add("one reader, claimed without a letter", [] {
-        return senders<1>([](auto& s) {
-            if (s.queue.claim()) s.read();
-        });
-    });
-    r.add("one reader, and it is shut", [] { return senders<1>([](auto& s) { s.queue.shut(); }); });
-    r.add("two readers", [] { return senders<2>(nullptr); });
-    r.add("one reader, one taken beside",
-          [] { return senders<1>([](auto& s) { static_cast<void>(s.take_one()); }); });
+    r.add("two senders", beside<1, &one::send_a, &one::send_b>);
+    r.add("a sender, and a reader without a letter", beside<1, &one::send_a, &one::claim>);
+    r.add("two senders, two readers", beside<2, &two::send_a, &two::send_b>);
+    r.add("two senders, and it is shut", beside<1, &one::send_a, &one::send_b, &one::shut>);
+    r.add("two senders, and one who takes",
+          beside<1, &one::send_a, &one::send_b, &one::take_beside>);
     return r.end();
 }

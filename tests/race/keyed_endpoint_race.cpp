@@ -38,7 +38,7 @@ int main() {
     std::array<long, 3> of_key{};  // plain: those of keys 0, 1 and 2, guarded by the key's order
     std::atomic<std::thread::id> last;  // relaxed: to see that both threads take part
     race(
-        20, 2000,
+        100, 2000,
         [&](unsigned) {
             bus_options options;
             options.grace = std::chrono::minutes(1);
