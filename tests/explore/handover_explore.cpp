@@ -1,5 +1,6 @@
 // Workers with rings steal from one another and fall asleep, under every schedule: no work lies
 // while one who could run it sleeps. As thread_pool does it, without its spinning.
+// handover_explore [more]   with one scenario more: minutes
 #include "../support/explorer_std.hpp"
 
 #include <posthaste/run/sleepers.hpp>
@@ -105,11 +106,12 @@ world::script puts(std::size_t before) {
 
 }  // namespace
 
-int main() {
+int main(int count, char**) {
     reports r;
     r.add("1 put, 1 thief", [] { return puts<2, 1>(0); });
     r.add("2 puts, 1 thief", [] { return puts<2, 2>(0); });
     r.add("2 puts, 2 thieves", [] { return puts<3, 2>(1); });
     r.add("3 there, 2 thieves", [] { return puts<3, 3>(3); });
+    if (count > 1) r.add("1 put, 2 thieves", [] { return puts<3, 1>(0); }, 100'000'000);
     return r.end();
 }
