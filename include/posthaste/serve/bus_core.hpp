@@ -14,14 +14,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -51,7 +50,8 @@ public:
         if (found != addresses.end()) return *found->second;
         auto made = std::make_unique<address>(std::string(name), home, draining, options.deadline,
                                               weak_from_this());
-        return *addresses.emplace(std::string(name), std::move(made)).first->second;
+        const std::string_view its_own = made->name;
+        return *addresses.emplace(its_own, std::move(made)).first->second;
     }
     template <typename F>
     void for_each_endpoint(F f) {
@@ -118,7 +118,7 @@ public:
     std::atomic<bool> draining = false;  // relaxed, as address::gone; see there
     std::mutex
         mutex;  // guards the two below; addresses and endpoints themselves stay where they are
-    std::map<std::string, std::unique_ptr<address>, std::less<>> addresses;
+    std::unordered_map<std::string_view, std::unique_ptr<address>> addresses;  // by their own names
     std::vector<std::unique_ptr<endpoint_core>> endpoints;
     std::mutex drain_mutex;
     std::optional<bool> rested_in_time;  // guarded by drain_mutex, as the next one
