@@ -1,11 +1,11 @@
 // Threads that start together, round after round.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <thread>
-#include <vector>
 
 namespace posthaste::testing {
 
@@ -72,7 +72,6 @@ void race(unsigned least, unsigned most, Before before, After after, Bodies... b
     std::atomic<unsigned> round = 0;  // release: what before() did; from 1
     std::atomic<unsigned> at_line = 0;  // relaxed
     std::atomic<unsigned> done = 0;  // release: what the bodies did
-    std::vector<std::thread> threads;
 
     const auto go_round = [&](unsigned who, auto& body) {
         for (unsigned last = 0;;) {
@@ -91,7 +90,8 @@ void race(unsigned least, unsigned most, Before before, After after, Bodies... b
         }
     };
     unsigned who = 0;
-    (threads.emplace_back([&go_round, &bodies, me = who++] { go_round(me, bodies); }), ...);
+    std::array<std::thread, count> threads{
+        std::thread([&go_round, &bodies, me = who++] { go_round(me, bodies); })...};
 
     bool seen = false;
     const auto enough = std::chrono::steady_clock::now() + std::chrono::seconds(4);
