@@ -2,12 +2,20 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <new>
+#include <thread>
 #include <utility>
+
+#if defined(__linux__)
+#  include <linux/futex.h>
+#  include <sys/syscall.h>
+#  include <unistd.h>
+#endif
 
 namespace floors {
 
@@ -93,5 +101,35 @@ private:
     explicit task(std::coroutine_handle<promise_type> h) noexcept : self_(h) {}
     std::coroutine_handle<promise_type> self_;
 };
+
+// --- how threads wait for a word to change, from the quickest to the most patient ----------------
+
+using word = std::atomic<std::uint32_t>;
+
+/// Gives way after a while only, in case the other thread has no processor.
+inline void spin(const word& w, std::uint32_t while_it_is) noexcept {
+    for (int i = 0; i != 10'000; ++i) {
+        if (w.load(std::memory_order_relaxed) != while_it_is) return;
+    }
+    std::this_thread::yield();
+}
+inline void no_wake(word&) noexcept {}
+
+/// The kernel's own means, where there is one to be had; elsewhere std::atomic's, which may spin
+/// first.
+inline void park(const word& w, std::uint32_t while_it_is) noexcept {
+#if defined(__linux__)
+    ::syscall(SYS_futex, &w, FUTEX_WAIT_PRIVATE, while_it_is, nullptr, nullptr, 0);
+#else
+    w.wait(while_it_is, std::memory_order_relaxed);
+#endif
+}
+inline void unpark(word& w) noexcept {
+#if defined(__linux__)
+    ::syscall(SYS_futex, &w, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+#else
+    w.notify_one();
+#endif
+}
 
 }  // namespace floors

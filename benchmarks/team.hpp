@@ -12,8 +12,7 @@
 class team {
 public:
     explicit team(std::size_t size) {
-        for (std::size_t i = 0; i != size; ++i)
-            threads_.emplace_back([this, i] { work(i); });
+        for (std::size_t i = 0; i != size; ++i) threads_.emplace_back([this, i] { work(i); });
     }
     team(const team&) = delete;
     ~team() {

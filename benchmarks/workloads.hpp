@@ -1,15 +1,80 @@
 // The workloads by name, and what each one counts.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <string>
 
-/// A time is for one operation. What the comment says holds for every contender; where one does
-/// less, or more, it says so.
+/// A time is for one operation, by the wall clock. What the comment says holds for every contender;
+/// where one does less, or more, it says so.
 namespace workload {
+
+// --- await ---------------------------------------------------------------------------------------
 
 /// A coroutine awaits another one, which gives it a number. Nothing stands still.
 inline constexpr auto await_task = "await a task";
-/// A coroutine awaits 8 others at once, on one thread.
+/// A coroutine awaits 8 others together, on one thread. Counted: all 8.
 inline constexpr auto await_8 = "await 8 tasks at once";
+
+// --- call: a request and its reply. The handler adds one to a number. ----------------------------
+
+/// One caller; whoever answers has nothing else to do, and may do it on the caller's thread.
+inline constexpr auto call_idle = "call an idle endpoint";
+/// The same; the one who answers has a message before it that needs no reply, so the call must
+/// queue. Counted: both together. One thread.
+inline constexpr auto call_busy = "call an endpoint that is busy";
+/// Two threads call the same one. Counted: a call of each.
+inline constexpr auto call_contended = "call an idle endpoint, two threads at once";
+/// The handler calls another one, which calls another one ... five in a row.
+inline constexpr auto call_nested = "5 nested calls";
+/// The handler lets others go first once, before it answers. One thread.
+inline constexpr auto call_suspending = "call a handler that suspends";
+/// The same, and the caller would give up after 300 ms. One thread.
+inline constexpr auto call_deadline = "call with a deadline that does not fire";
+/// Caller and handler live on different threads, which spin a while before they sleep.
+inline constexpr auto call_awake = "call across two threads";
+/// The same, but the caller sleeps meanwhile, as any thread that is not of a pool.
+inline constexpr auto call_parked = "call from a sleeping thread";
+/// 64 callers at a time call the same one, on one thread, or on two.
+inline constexpr auto callers_1 = "64 callers, one endpoint, one thread";
+inline constexpr auto callers_2 = "64 callers, one endpoint, two threads";
+
+// --- send: messages from other threads, until the last one is handled ----------------------------
+
+inline std::string send(std::size_t bytes, std::size_t producers, bool ordered) {
+    return "send " + std::to_string(bytes) + " bytes in " + (ordered ? "order, " : "any order, ") +
+           std::to_string(producers) + (producers == 1 ? " producer" : " producers");
+}
+
+// --- spawn: work for an executor -----------------------------------------------------------------
+
+/// A million tasks that do nothing, started from a coroutine and waited for.
+inline constexpr auto spawn_1 = "spawn tasks, one thread";
+inline constexpr auto spawn_2 = "spawn tasks, two threads";
+inline constexpr std::uint64_t spawned = 1'000'000;
+/// A tree of tasks, each of which starts 10 and adds up what they give, with a million leaves. Two
+/// threads. Counted: leaves.
+inline constexpr auto skynet = "skynet, two threads";
+inline constexpr std::uint64_t skynet_leaves = 1'000'000;
+/// Fibonacci's 25th, a task for each term. Two threads. Counted: tasks.
+inline constexpr auto fib = "fib, two threads";
+inline constexpr unsigned fib_of = 25;
+inline constexpr std::uint64_t fib_value = 75'025, fib_tasks = 242'785;
+/// One thread starts tasks on another one's executor, where they end: so their memory goes back to
+/// the first. At most 1,024 at a time.
+inline constexpr auto free_elsewhere = "end tasks on another thread";
+/// From the posting of work to an idle executor of one thread, until it runs.
+inline constexpr auto wake = "wake a sleeping thread";
+
+// --- scale ---------------------------------------------------------------------------------------
+
+/// A message goes round a ring of 10,000, on one thread. Counted: hops.
+inline constexpr auto ring = "ring of 10,000 endpoints";
+inline constexpr std::uint64_t ring_members = 10'000;
+/// An idle one of many, another one each time.
+inline constexpr auto among_endpoints = "call one of many endpoints";
+inline constexpr auto make_endpoint = "make an endpoint";
+/// A call that arms a timer for its deadline, while many others are armed.
+inline constexpr auto among_timers = "call with a deadline among many timers";
 
 }  // namespace workload

@@ -1,0 +1,147 @@
+// What it costs when there is much of it.  SPDX-License-Identifier: BSL-1.0
+#include "measure.hpp"
+#include "posthaste_call.hpp"
+#include "workloads.hpp"
+
+#include <posthaste/posthaste.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// --- ring ----------------------------------------------------------------------------------------
+
+class posthaste_ring {
+public:
+    posthaste_ring() {
+        for (std::uint64_t i = 0; i != workload::ring_members; ++i) {
+            const std::string name = std::to_string(i);
+            clients_.push_back(bus_.client<hop>(name));
+            bus_.handle<hop>(name, [this, i](hop h) { pass(i, h); });
+        }
+    }
+    std::uint64_t operator()(std::uint64_t n) {
+        hops_ = 0;
+        posthaste::sync_wait(loop_, go_round(n));
+        return hops_;
+    }
+
+private:
+    struct hop {
+        posthaste::event* end;
+        std::uint64_t left;
+    };
+    void pass(std::uint64_t i, const hop& h) {
+        ++hops_;
+        if (h.left == 1) return h.end->set();
+        const std::uint64_t next = i + 1 == clients_.size() ? 0 : i + 1;
+        if (!clients_[next].send(h.end, h.left - 1)) fail("refused");
+    }
+    posthaste::task<> go_round(std::uint64_t n) {
+        posthaste::event end;
+        if (!clients_.front().send(&end, n)) fail("refused");
+        if (!co_await end.wait()) fail("cancelled");
+    }
+    posthaste::run_loop loop_;
+    posthaste::bus bus_{loop_};
+    std::deque<posthaste::client<hop>> clients_;
+    std::uint64_t hops_ = 0;
+};
+
+// --- as endpoints grow ---------------------------------------------------------------------------
+
+/// One of so many, another one each time.
+class calls_among {
+public:
+    explicit calls_among(std::size_t endpoints) {
+        clients_.reserve(endpoints);
+        for (std::size_t i = 0; i != endpoints; ++i) {
+            const std::string name = std::to_string(i);
+            bus_.handle<add_one>(name, plain);
+            clients_.push_back(bus_.client<add_one>(name));
+        }
+    }
+    std::uint64_t operator()(std::uint64_t n) { return posthaste::sync_wait(loop_, call_each(n)); }
+
+private:
+    posthaste::task<std::uint64_t> call_each(std::uint64_t n) {
+        std::uint64_t sum = 0;
+        for (std::uint64_t i = 0; i != n; ++i) {
+            at_ = (at_ + 7919) % clients_.size();  // a prime: it comes to each
+            auto answer = co_await clients_[at_].call(sum);
+            if (!answer) fail("no answer");
+            sum = *answer;
+        }
+        co_return sum;
+    }
+    posthaste::run_loop loop_;
+    posthaste::bus bus_{loop_};
+    std::vector<adder> clients_;
+    std::size_t at_ = 0;
+};
+
+/// With its bus; the destruction is not counted.
+class make_endpoints {
+public:
+    std::uint64_t operator()(std::uint64_t n) {
+        for (std::uint64_t i = 0; i != n; ++i) bus_.handle<add_one>(std::to_string(made_++), plain);
+        return n;
+    }
+
+private:
+    posthaste::run_loop loop_;
+    posthaste::bus bus_{loop_};
+    std::uint64_t made_ = 0;
+};
+
+// --- as timers grow ------------------------------------------------------------------------------
+
+adder impatient(posthaste::bus& b) {
+    b.handle<add_one>("adder", suspending);
+    return b.client<add_one>("adder", posthaste::deadline(300ms));
+}
+
+/// Calls that arm a timer each, while so many others are armed.
+class calls_among_timers {
+public:
+    explicit calls_among_timers(std::size_t timers) {
+        for (std::size_t i = 0; i != timers; ++i) {
+            timers_.emplace_back([](posthaste::timer&) noexcept {});
+            loop_.arm(timers_.back(), loop_.now() + 1min + i % 3'600'000 * 1ms);
+        }
+    }
+    ~calls_among_timers() {
+        for (auto& t : timers_) loop_.disarm(t);
+    }
+    std::uint64_t operator()(std::uint64_t n) {
+        return posthaste::sync_wait(loop_, call_in_turn(adder_, n));
+    }
+
+private:
+    posthaste::run_loop loop_;
+    std::deque<posthaste::timer> timers_;
+    posthaste::bus bus_{loop_};
+    const adder adder_ = impatient(bus_);
+};
+
+[[maybe_unused]] const bool contenders[] = {
+    contend<posthaste_ring>(workload::ring, "posthaste"),
+
+    contend<calls_among>(workload::among_endpoints, "posthaste", 1u),
+    contend<calls_among>(workload::among_endpoints, "posthaste, of 1,000", 1'000u),
+    contend<calls_among>(workload::among_endpoints, "posthaste, of 100,000", 100'000u),
+    contend<make_endpoints>(workload::make_endpoint, "posthaste"),
+
+    contend<calls_among_timers>(workload::among_timers, "posthaste", 0u),
+    contend<calls_among_timers>(workload::among_timers, "posthaste, among 1,000", 1'000u),
+    contend<calls_among_timers>(workload::among_timers, "posthaste, among 1,000,000", 1'000'000u),
+};
+
+}  // namespace

@@ -1,0 +1,182 @@
+// What a message from one thread to another costs.  SPDX-License-Identifier: BSL-1.0
+//
+// All contenders are bounded in the same way, so that memory stays flat: see window.hpp. Thus none
+// needs a bound of its own, and posthaste, whose queue has room for the window, refuses nothing.
+#include "measure.hpp"
+#include "window.hpp"
+#include "workloads.hpp"
+
+#include <posthaste/detail/concurrentqueue.hpp>
+#include <posthaste/posthaste.hpp>
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace {
+
+// --- contenders: each has a producer with send(message), and calls handled.one(message) ----------
+
+template <std::size_t Bytes, unsigned Lanes>  // 0: serial
+class posthaste_endpoint {
+public:
+    explicit posthaste_endpoint(std::size_t) {
+        const auto handler = [this](const numbered<Bytes>& m) { handled.one(m); };
+        if constexpr (Lanes == 0) {
+            bus_.handle<numbered<Bytes>>("sink", posthaste::serial.capacity(window), handler);
+        } else {
+            bus_.handle<numbered<Bytes>>("sink", posthaste::parallel(Lanes).capacity(window),
+                                         handler);
+        }
+    }
+    receiver<Lanes == 0 ? in_order : in_any_order> handled;
+
+    class producer {
+    public:
+        explicit producer(posthaste_endpoint& to) : sink_(to.client()) {}
+        void send(const numbered<Bytes>& m) {
+            if (!sink_.send(m)) fail("refused");
+        }
+
+    private:
+        posthaste::client<numbered<Bytes>> sink_;
+    };
+
+private:
+    posthaste::client<numbered<Bytes>> client() {
+        return bus_.template client<numbered<Bytes>>("sink");
+    }
+    static posthaste::bus_options options() {
+        posthaste::bus_options o;
+        o.threads = Lanes == 0 ? 1 : Lanes;
+        return o;
+    }
+    posthaste::bus bus_{options()};
+};
+
+/// One thread, which takes the whole deque each time it holds the lock, and is notified only if it
+/// was empty.
+template <std::size_t Bytes>
+class mutex_queue {
+public:
+    explicit mutex_queue(std::size_t) {}
+    ~mutex_queue() {
+        {
+            const std::lock_guard guard(mutex_);
+            ended_ = true;
+        }
+        changed_.notify_one();
+        thread_.join();
+    }
+    receiver<in_order> handled;
+
+    class producer {
+    public:
+        explicit producer(mutex_queue& to) : to_(to) {}
+        void send(const numbered<Bytes>& m) {
+            bool was_empty = false;
+            {
+                const std::lock_guard guard(to_.mutex_);
+                was_empty = to_.queue_.empty();
+                to_.queue_.push_back(m);
+            }
+            if (was_empty) to_.changed_.notify_one();
+        }
+
+    private:
+        mutex_queue& to_;
+    };
+
+private:
+    void consume() {
+        std::deque<numbered<Bytes>> taken;
+        for (;;) {
+            {
+                std::unique_lock guard(mutex_);
+                changed_.wait(guard, [this] { return ended_ || !queue_.empty(); });
+                if (queue_.empty()) return;
+                taken.swap(queue_);
+            }
+            for (const auto& m : taken) handled.one(m);
+            taken.clear();
+        }
+    }
+
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::deque<numbered<Bytes>> queue_;
+    bool ended_ = false;
+    std::thread thread_{[this] { consume(); }};
+};
+
+/// moodycamel::ConcurrentQueue as fast as it can be: a token for each producer and for the
+/// consumer, 64 messages a dequeue, room made beforehand. Its consumer never sleeps.
+template <std::size_t Bytes>
+class bare_queue {
+public:
+    explicit bare_queue(std::size_t producers)
+        : queue_(std::size_t{2} * window, producers, 0), thread_([this] { consume(); }) {}
+    ~bare_queue() {
+        ended_.store(true, std::memory_order_relaxed);
+        thread_.join();
+    }
+    receiver<in_order> handled;
+
+    class producer {
+    public:
+        explicit producer(bare_queue& to) : to_(to), token_(to.queue_) {}
+        void send(const numbered<Bytes>& m) { to_.queue_.enqueue(token_, m); }
+
+    private:
+        bare_queue& to_;
+        moodycamel::ProducerToken token_;
+    };
+
+private:
+    void consume() {
+        moodycamel::ConsumerToken token(queue_);
+        std::array<numbered<Bytes>, 64> some;
+        for (unsigned empty = 0; !ended_.load(std::memory_order_relaxed);) {
+            const std::size_t n = queue_.try_dequeue_bulk(token, some.data(), some.size());
+            for (std::size_t i = 0; i != n; ++i) handled.one(some[i]);
+            empty = n == 0 ? empty + 1 : 0;
+            if (empty >= 64) std::this_thread::yield();
+            else if (n < 48) back_off();
+        }
+    }
+    // A consumer that looks too often takes the producers' cache lines from them; this halves the
+    // cost of a message.
+    static void back_off() noexcept {
+        for (int i = 0; i != 8; ++i) posthaste::detail::pause();
+    }
+
+    moodycamel::ConcurrentQueue<numbered<Bytes>> queue_;
+    std::atomic<bool> ended_ = false;
+    std::thread thread_;
+};
+
+template <std::size_t Bytes>
+bool all(std::size_t producers) {
+    const std::string in_order = workload::send(Bytes, producers, true);
+    contend<sends<posthaste_endpoint<Bytes, 0>, Bytes>>(in_order, "posthaste", producers);
+    contend<sends<bare_queue<Bytes>, Bytes>>(in_order, "floor: concurrentqueue", producers);
+    contend<sends<mutex_queue<Bytes>, Bytes>>(in_order, "mutex, deque", producers);
+
+    const std::string in_any = workload::send(Bytes, producers, false);
+    contend<sends<posthaste_endpoint<Bytes, 1>, Bytes>>(in_any, "posthaste", producers);
+    contend<sends<posthaste_endpoint<Bytes, 2>, Bytes>>(in_any, "posthaste, 2 at a time",
+                                                        producers);
+    contend<sends<bare_queue<Bytes>, Bytes>>(in_any, "floor: concurrentqueue", producers);
+    return true;
+}
+
+[[maybe_unused]] const bool contenders[] = {
+    all<8>(1), all<8>(2), all<8>(4), all<64>(1), all<64>(4), all<1024>(1), all<1024>(4),
+};
+
+}  // namespace

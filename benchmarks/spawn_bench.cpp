@@ -1,0 +1,297 @@
+// What it costs an executor to start, run, wake and free.  SPDX-License-Identifier: BSL-1.0
+#include "floors.hpp"
+#include "measure.hpp"
+#include "mutex_queue.hpp"
+#include "workloads.hpp"
+
+#include <posthaste/posthaste.hpp>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <future>
+#include <thread>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace {
+
+// --- spawn ---------------------------------------------------------------------------------------
+
+posthaste::task<> count(std::atomic<std::uint64_t>& n) {
+    n.fetch_add(1, std::memory_order_relaxed);
+    co_return;
+}
+
+/// From a coroutine on a pool of so many threads.
+template <unsigned Threads>
+class posthaste_spawn {
+public:
+    static constexpr std::uint64_t batch = workload::spawned;
+
+    std::uint64_t operator()(std::uint64_t turns) {
+        ended_ = 0;
+        for (std::uint64_t i = 0; i != turns; ++i) posthaste::sync_wait(pool_, spawn());
+        return ended_;
+    }
+
+private:
+    posthaste::task<> spawn() {
+        posthaste::scope tasks(co_await posthaste::this_context);
+        for (std::uint64_t i = 0; i != batch; ++i) tasks.spawn([this] { return count(ended_); });
+        co_await tasks.join();
+    }
+    posthaste::thread_pool pool_{Threads};
+    std::atomic<std::uint64_t> ended_ = 0;
+};
+
+/// A thread each, and 64 of them at a time.
+class std_async_spawn {
+public:
+    static constexpr std::uint64_t batch = 64;
+
+    std::uint64_t operator()(std::uint64_t turns) {
+        std::atomic<std::uint64_t> ended = 0;
+        for (std::uint64_t i = 0; i != turns; ++i) {
+            std::array<std::future<void>, batch> all;
+            for (auto& f : all) f = std::async(std::launch::async, [&] { ended.fetch_add(1); });
+        }
+        return ended;
+    }
+};
+
+// --- trees: when_all() starts the first child at once, and the others after it -------------------
+
+class posthaste_skynet {
+public:
+    static constexpr std::uint64_t batch = workload::skynet_leaves;
+
+    std::uint64_t operator()(std::uint64_t turns) {
+        std::uint64_t leaves = 0;
+        for (std::uint64_t i = 0; i != turns; ++i) {
+            const std::uint64_t sum = posthaste::sync_wait(pool_, tree(0, batch));
+            leaves += sum == batch * (batch - 1) / 2 ? batch : 0;
+        }
+        return leaves;
+    }
+
+private:
+    static posthaste::task<std::uint64_t> tree(std::uint64_t first, std::uint64_t leaves) {
+        if (leaves == 1) co_return first;
+        std::vector<posthaste::task<std::uint64_t>> parts;
+        parts.reserve(10);
+        for (std::uint64_t i = 0; i != 10; ++i)
+            parts.push_back(tree(first + i * (leaves / 10), leaves / 10));
+        std::uint64_t sum = 0;
+        const auto sums = co_await posthaste::when_all(std::move(parts));
+        for (const std::uint64_t s : sums) sum += s;
+        co_return sum;
+    }
+    posthaste::thread_pool pool_{2};
+};
+
+class posthaste_fib {
+public:
+    static constexpr std::uint64_t batch = workload::fib_tasks;
+
+    std::uint64_t operator()(std::uint64_t turns) {
+        std::uint64_t tasks = 0;
+        for (std::uint64_t i = 0; i != turns; ++i)
+            tasks += posthaste::sync_wait(pool_, fib(workload::fib_of)) == workload::fib_value
+                         ? batch
+                         : 0;
+        return tasks;
+    }
+
+private:
+    static posthaste::task<std::uint64_t> fib(unsigned n) {
+        if (n < 2) co_return n;
+        auto both = co_await posthaste::when_all(fib(n - 1), fib(n - 2));
+        co_return std::get<0>(both) + std::get<1>(both);
+    }
+    posthaste::thread_pool pool_{2};
+};
+
+struct recycled_fib {
+    static constexpr std::uint64_t batch = workload::fib_tasks;
+
+    static floors::task fib(unsigned n) {
+        if (n < 2) co_return n;
+        const std::uint64_t a = co_await fib(n - 1);
+        co_return a + co_await fib(n - 2);
+    }
+    std::uint64_t operator()(std::uint64_t turns) const {
+        std::uint64_t tasks = 0;
+        for (std::uint64_t i = 0; i != turns; ++i)
+            tasks += fib(workload::fib_of).run() == workload::fib_value ? batch : 0;
+        return tasks;
+    }
+};
+
+// --- memory that goes to another thread ----------------------------------------------------------
+
+inline constexpr std::uint64_t under_way = 1024;
+
+class posthaste_ends_elsewhere {
+public:
+    std::uint64_t operator()(std::uint64_t n) {
+        ended_ = 0;
+        posthaste::sync_wait(here_, spawn(n));
+        return ended_;
+    }
+
+private:
+    posthaste::task<> spawn(std::uint64_t n) {
+        posthaste::scope tasks(posthaste::context(there_, posthaste::never, {}));
+        for (std::uint64_t i = 0; i != n; ++i) {
+            while (i - ended_.load(std::memory_order_relaxed) >= under_way)
+                std::this_thread::yield();
+            tasks.spawn([this] { return count(ended_); });
+        }
+        co_await tasks.join();
+    }
+    posthaste::thread_pool here_{1}, there_{1};
+    std::atomic<std::uint64_t> ended_ = 0;
+};
+
+/// 192 bytes by new on one thread and delete on another: no task, no executor.
+class new_here_delete_there {
+public:
+    ~new_here_delete_there() {
+        ended_.store(true, std::memory_order_relaxed);
+        thread_.join();
+    }
+    std::uint64_t operator()(std::uint64_t n) {
+        const std::uint64_t first = put_;
+        for (; put_ != first + n; ++put_) {
+            while (put_ - taken_.load(std::memory_order_acquire) == under_way)
+                std::this_thread::yield();
+            ring_[put_ % under_way].store(new memory, std::memory_order_release);
+        }
+        while (taken_.load(std::memory_order_acquire) != put_) std::this_thread::yield();
+        return put_ - first;
+    }
+
+private:
+    struct memory {
+        std::array<std::byte, 192> bytes;
+    };
+    void take() {
+        for (std::uint64_t i = 0; !ended_.load(std::memory_order_relaxed);) {
+            memory* const m = ring_[i % under_way].exchange(nullptr, std::memory_order_acquire);
+            delete m;
+            if (m) taken_.store(++i, std::memory_order_release);
+            else std::this_thread::yield();
+        }
+    }
+    std::array<std::atomic<memory*>, under_way> ring_{};
+    std::uint64_t put_ = 0;
+    alignas(64) std::atomic<std::uint64_t> taken_ = 0;
+    std::atomic<bool> ended_ = false;
+    std::thread thread_{[this] { take(); }};
+};
+
+// --- wake ----------------------------------------------------------------------------------------
+
+/// The one who posts sleeps too, before and after, so that it is not in the way.
+class stopwatch {
+public:
+    template <typename Post>
+    std::chrono::duration<double> time(Post post) {
+        std::this_thread::sleep_for(std::chrono::microseconds(200));
+        ran_.store({}, std::memory_order_relaxed);
+        const auto posted = steady::now();
+        post();
+        for (;;) {
+            std::this_thread::sleep_for(std::chrono::microseconds(100));
+            const auto ran = ran_.load(std::memory_order_acquire);
+            if (ran != steady::time_point()) return ran - posted;
+        }
+    }
+    void stop() noexcept { ran_.store(steady::now(), std::memory_order_release); }
+
+private:
+    std::atomic<steady::time_point> ran_ = steady::time_point();
+};
+
+class posthaste_wake {
+public:
+    std::chrono::duration<double> operator()() {
+        return watch_.time([this] { pool_.post(work_); });
+    }
+
+private:
+    struct timed : posthaste::work {
+        explicit timed(stopwatch& w) : watch(w) {
+            run = [](posthaste::work& self) noexcept { static_cast<timed&>(self).watch.stop(); };
+        }
+        stopwatch& watch;
+    };
+    stopwatch watch_;
+    timed work_{watch_};
+    posthaste::thread_pool pool_{1};
+};
+
+class futex_wake {
+public:
+    ~futex_wake() {
+        ended_.store(true, std::memory_order_relaxed);
+        wake();
+        thread_.join();
+    }
+    std::chrono::duration<double> operator()() {
+        return watch_.time([this] { wake(); });
+    }
+
+private:
+    void wake() {
+        turn_.fetch_add(1, std::memory_order_release);
+        floors::unpark(turn_);
+    }
+    void sleep() {
+        for (std::uint32_t seen = 0;; ++seen) {
+            while (turn_.load(std::memory_order_acquire) == seen) floors::park(turn_, seen);
+            watch_.stop();
+            if (ended_.load(std::memory_order_relaxed)) return;
+        }
+    }
+    stopwatch watch_;
+    floors::word turn_ = 0;
+    std::atomic<bool> ended_ = false;
+    std::thread thread_{[this] { sleep(); }};
+};
+
+class mutex_queue_wake {
+public:
+    std::chrono::duration<double> operator()() {
+        return watch_.time([this] { worker_.put([this] { watch_.stop(); }); });
+    }
+
+private:
+    stopwatch watch_;
+    worker_thread worker_;
+};
+
+[[maybe_unused]] const bool contenders[] = {
+    contend<posthaste_spawn<1>>(workload::spawn_1, "posthaste"),
+
+    contend<posthaste_spawn<2>>(workload::spawn_2, "posthaste"),
+    contend<std_async_spawn>(workload::spawn_2, "std::async"),
+
+    contend<posthaste_skynet>(workload::skynet, "posthaste"),
+
+    contend<posthaste_fib>(workload::fib, "posthaste"),
+    contend<recycled_fib>(workload::fib, "floor: recycled frames, one thread"),
+
+    contend<posthaste_ends_elsewhere>(workload::free_elsewhere, "posthaste"),
+    contend<new_here_delete_there>(workload::free_elsewhere, "new here, delete there"),
+
+    contend_singly<posthaste_wake>(workload::wake, "posthaste"),
+    contend_singly<futex_wake>(workload::wake, "floor: futex"),
+    contend_singly<mutex_queue_wake>(workload::wake, "mutex, deque"),
+};
+
+}  // namespace

@@ -1,0 +1,102 @@
+// Producers that never have too much under way.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include "measure.hpp"
+#include "team.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <thread>
+
+inline constexpr std::uint32_t window = 4096;  ///< messages under way, of all producers
+inline constexpr std::size_t most_producers = 4;
+
+/// The 64-byte and larger ones carry bytes nobody reads, beyond those that every copy touches.
+template <std::size_t Bytes>
+struct numbered {
+    std::uint32_t producer;
+    std::uint32_t number;  ///< counts up for each producer
+    std::array<std::byte, Bytes - 8> load;
+};
+template <>
+struct numbered<8> {
+    std::uint32_t producer;
+    std::uint32_t number;
+};
+
+inline constexpr bool in_order = true, in_any_order = false;
+
+/// What becomes of a message: it is counted. In order: by one thread at a time, and each producer's
+/// as they were sent.
+template <bool Ordered>
+class receiver {
+public:
+    void one(const auto& message) noexcept {
+        auto& n = handled_[message.producer].n;
+        if constexpr (Ordered) {
+            if (n.load(std::memory_order_relaxed) != message.number) fail("out of order");
+            n.store(message.number + 1, std::memory_order_release);
+        } else {
+            n.fetch_add(1, std::memory_order_release);
+        }
+    }
+    /// The calling producer waits until n of its messages are handled.
+    void wait_for(std::size_t producer, std::uint32_t n) const noexcept {
+        while (static_cast<std::int32_t>(n - count(producer)) > 0) std::this_thread::yield();
+    }
+    std::uint32_t count(std::size_t producer) const noexcept {
+        return handled_[producer].n.load(std::memory_order_acquire);
+    }
+
+private:
+    struct alignas(64) counter {
+        std::atomic<std::uint32_t> n = 0;
+    };
+    std::array<counter, most_producers> handled_;
+};
+
+/// n messages from some threads, until the last one is handled. A producer that has used up its
+/// share of the window yields its processor until half of that is handled, which it learns from the
+/// receiver.
+template <typename Contender, std::size_t Bytes>
+class sends {
+public:
+    explicit sends(std::size_t producers) : to_(producers), producers_(producers) {}
+
+    std::uint64_t operator()(std::uint64_t n) {
+        const auto before = total();
+        producers_.run([&](std::size_t self) { send(self, share_of(n, self)); });
+        return static_cast<std::uint32_t>(total() - before);
+    }
+
+private:
+    std::uint32_t share_of(std::uint64_t n, std::size_t self) const {
+        return static_cast<std::uint32_t>(n / producers_.size() + (self < n % producers_.size()));
+    }
+    void send(std::size_t self, std::uint32_t n) {
+        const auto share = static_cast<std::uint32_t>(window / producers_.size());
+        typename Contender::producer producer(to_);
+        numbered<Bytes> m{};
+        m.producer = static_cast<std::uint32_t>(self);
+        m.number = to_.handled.count(self);  // all that were sent
+        const std::uint32_t last = m.number + n;
+        for (std::uint32_t allowed = m.number + share; m.number != last; ++m.number) {
+            if (m.number == allowed) {
+                to_.handled.wait_for(self, allowed - share / 2);
+                allowed += share / 2;
+            }
+            producer.send(m);
+        }
+        to_.handled.wait_for(self, last);
+    }
+    std::uint32_t total() const {
+        std::uint32_t sum = 0;
+        for (std::size_t p = 0; p != producers_.size(); ++p) sum += to_.handled.count(p);
+        return sum;
+    }
+
+    Contender to_;
+    team producers_;
+};
