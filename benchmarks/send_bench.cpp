@@ -161,22 +161,26 @@ private:
 };
 
 template <std::size_t Bytes>
-bool all(std::size_t producers) {
-    const std::string in_order = workload::send(Bytes, producers, true);
-    contend<sends<posthaste_endpoint<Bytes, 0>, Bytes>>(in_order, "posthaste", producers);
-    contend<sends<bare_queue<Bytes>, Bytes>>(in_order, "floor: concurrentqueue", producers);
-    contend<sends<mutex_queue<Bytes>, Bytes>>(in_order, "mutex, deque", producers);
+using posthaste_serial = posthaste_endpoint<Bytes, 0>;
 
-    const std::string in_any = workload::send(Bytes, producers, false);
-    contend<sends<posthaste_endpoint<Bytes, 1>, Bytes>>(in_any, "posthaste", producers);
-    contend<sends<posthaste_endpoint<Bytes, 2>, Bytes>>(in_any, "posthaste, 2 at a time",
-                                                        producers);
-    contend<sends<bare_queue<Bytes>, Bytes>>(in_any, "floor: concurrentqueue", producers);
+template <std::size_t Bytes>
+bool in_any(std::size_t producers) {
+    const std::string name = workload::send(Bytes, producers, false);
+    contend<sends<posthaste_endpoint<Bytes, 1>, Bytes>>(name, "posthaste", producers);
+    contend<sends<posthaste_endpoint<Bytes, 2>, Bytes>>(name, "posthaste, 2 at a time", producers);
+    contend<sends<bare_queue<Bytes>, Bytes>>(name, "floor: concurrentqueue", producers);
     return true;
 }
 
 [[maybe_unused]] const bool contenders[] = {
-    all<8>(1), all<8>(2), all<8>(4), all<64>(1), all<64>(4), all<1024>(1), all<1024>(4),
+    contend_by_sending<posthaste_serial>("posthaste"),
+    contend_by_sending<bare_queue>("floor: concurrentqueue"),
+    contend_by_sending<mutex_queue>("mutex, deque"),
+    in_any<8>(1),
+    in_any<8>(2),
+    in_any<8>(4),
+    in_any<64>(1),
+    in_any<64>(4),
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "floors.hpp"
 #include "measure.hpp"
 #include "mutex_queue.hpp"
+#include "wake.hpp"
 #include "workloads.hpp"
 
 #include <posthaste/posthaste.hpp>
@@ -11,6 +12,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <thread>
 #include <tuple>
@@ -196,27 +198,6 @@ private:
 
 // --- wake ----------------------------------------------------------------------------------------
 
-/// The one who posts sleeps too, before and after, so that it is not in the way.
-class stopwatch {
-public:
-    template <typename Post>
-    std::chrono::duration<double> time(Post post) {
-        std::this_thread::sleep_for(std::chrono::microseconds(200));
-        ran_.store({}, std::memory_order_relaxed);
-        const auto posted = steady::now();
-        post();
-        for (;;) {
-            std::this_thread::sleep_for(std::chrono::microseconds(100));
-            const auto ran = ran_.load(std::memory_order_acquire);
-            if (ran != steady::time_point()) return ran - posted;
-        }
-    }
-    void stop() noexcept { ran_.store(steady::now(), std::memory_order_release); }
-
-private:
-    std::atomic<steady::time_point> ran_ = steady::time_point();
-};
-
 class posthaste_wake {
 public:
     std::chrono::duration<double> operator()() {
@@ -264,15 +245,9 @@ private:
     std::thread thread_{[this] { sleep(); }};
 };
 
-class mutex_queue_wake {
-public:
-    std::chrono::duration<double> operator()() {
-        return watch_.time([this] { worker_.put([this] { watch_.stop(); }); });
-    }
-
-private:
-    stopwatch watch_;
-    worker_thread worker_;
+struct worker : worker_thread {
+    explicit worker(unsigned) {}
+    void post(std::function<void()> f) { put(std::move(f)); }
 };
 
 [[maybe_unused]] const bool contenders[] = {
@@ -291,7 +266,7 @@ private:
 
     contend_singly<posthaste_wake>(workload::wake, "posthaste"),
     contend_singly<futex_wake>(workload::wake, "floor: futex"),
-    contend_singly<mutex_queue_wake>(workload::wake, "mutex, deque"),
+    contend_singly<wakes<worker>>(workload::wake, "mutex, deque"),
 };
 
 }  // namespace

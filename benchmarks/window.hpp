@@ -3,12 +3,16 @@
 
 #include "measure.hpp"
 #include "team.hpp"
+#include "workloads.hpp"
 
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
+#include <string>
 #include <thread>
+#include <type_traits>
 
 inline constexpr std::uint32_t window = 4096;  ///< messages under way, of all producers
 inline constexpr std::size_t most_producers = 4;
@@ -100,3 +104,17 @@ private:
     Contender to_;
     team producers_;
 };
+
+/// The workloads with order, for a contender that is a template of the message's size.
+template <template <std::size_t> typename Contender>
+bool contend_by_sending(const std::string& name) {
+    const auto with = [&]<std::size_t Bytes>(std::integral_constant<std::size_t, Bytes>,
+                                             std::initializer_list<std::size_t> producers) {
+        for (const std::size_t p : producers)
+            contend<sends<Contender<Bytes>, Bytes>>(workload::send(Bytes, p, true), name, p);
+    };
+    with(std::integral_constant<std::size_t, 8>(), {1, 2, 4});
+    with(std::integral_constant<std::size_t, 64>(), {1, 4});
+    with(std::integral_constant<std::size_t, 1024>(), {1, 4});
+    return true;
+}
