@@ -41,11 +41,16 @@ class Benchmark:
     def measure(self):
         """[(unit, value)], and allocations per operation or None."""
         only = re.sub(r"([][.*+?(){}|^$\\])", r"\\\1", self.name)
-        done = subprocess.run([self.program, f"--benchmark_filter=^{only}$", "--benchmark_format=json",
-                               f"--benchmark_min_time={self.min_time}"], timeout=TIMEOUT,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [self.program, f"--benchmark_filter=^{only}$", "--benchmark_format=json",
+                   f"--benchmark_min_time={self.min_time}"]
+        try:
+            done = subprocess.run(command, timeout=TIMEOUT, text=True, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE)
+        except subprocess.TimeoutExpired:
+            sys.exit(f"{self.name}: not done after {TIMEOUT} s")
         if done.returncode:
-            sys.exit(f"{self.name}: {done.stderr.strip().splitlines()[-1:]}")
+            said = done.stderr.strip().splitlines()
+            sys.exit(f"{self.name}: {said[-1] if said else f'ended with {done.returncode}'}")
         runs = json.loads(done.stdout)["benchmarks"]
         if len(runs) != 1:
             sys.exit(f"{self.name}: measured {len(runs)} times")
@@ -106,6 +111,7 @@ def results(contenders, measured):
         row["ratio_to_posthaste"] = row["median"] / ours if ours else None
     order = list(dict.fromkeys(c.workload for c in contenders))
     return sorted(rows, key=lambda r: (order.index(r["workload"]), r["unit"],
+                                       r["contender"] != BASELINE,
                                        not r["contender"].startswith(BASELINE), r["median"]))
 
 
