@@ -13,6 +13,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <mutex>
 #include <string>
@@ -160,6 +161,92 @@ private:
     std::thread thread_;
 };
 
+// --- to a queue that is full: no window here -----------------------------------------------------
+
+/// The producers are coroutines, on the bus's two threads.
+class posthaste_waits {
+public:
+    posthaste_waits() {
+        const auto mode = posthaste::serial.capacity(workload::room);
+        bus_.handle<numbered<8>>("sink", mode.full(posthaste::when_full::wait),
+                                 [this](const numbered<8>& m) { handled_.one(m); });
+    }
+    std::uint64_t operator()(std::uint64_t n) {
+        const std::uint32_t before = handled_.total();
+        bus_.run([&] { return all(n); });
+        for (std::size_t p = 0; p != most_producers; ++p) handled_.wait_for(p, next_[p]);
+        return handled_.total() - before;
+    }
+
+private:
+    posthaste::task<> all(std::uint64_t n) {
+        posthaste::scope producers(co_await posthaste::this_context);
+        for (std::uint32_t p = 0; p != most_producers; ++p) {
+            const std::uint64_t share = n / most_producers + (p < n % most_producers);
+            producers.spawn([this, p, share] { return produce(p, share); });
+        }
+        co_await producers.join();
+    }
+    posthaste::task<> produce(std::uint32_t p, std::uint64_t n) {
+        for (std::uint64_t i = 0; i != n; ++i) {
+            auto taken = co_await sink_.send_when_room(p, next_[p]++);
+            if (!taken) fail("refused");
+        }
+    }
+    receiver<in_order> handled_;
+    std::array<std::uint32_t, most_producers> next_{};
+    posthaste::bus bus_{posthaste::bus_options{.threads = 2}};
+    const posthaste::client<numbered<8>> sink_ = bus_.client<numbered<8>>("sink");
+};
+
+/// The producers are threads; a second condition variable tells them of room.
+class bounded_mutex_queue {
+public:
+    ~bounded_mutex_queue() {
+        put({0, ended});
+        thread_.join();
+    }
+    std::uint64_t operator()(std::uint64_t n) {
+        const std::uint32_t before = handled_.total();
+        producers_.run([&](std::size_t self) {
+            std::uint32_t number = handled_.count(self);
+            const std::uint64_t share = n / most_producers + (self < n % most_producers);
+            for (std::uint64_t i = 0; i != share; ++i)
+                put({static_cast<std::uint32_t>(self), number++});
+            handled_.wait_for(self, number);
+        });
+        return handled_.total() - before;
+    }
+
+private:
+    static constexpr std::uint32_t ended = ~0u;
+    void put(const numbered<8>& m) {
+        std::unique_lock guard(mutex_);
+        room_.wait(guard, [this] { return queue_.size() != workload::room; });
+        queue_.push_back(m);
+        guard.unlock();
+        some_.notify_one();
+    }
+    void consume() {
+        for (;;) {
+            std::unique_lock guard(mutex_);
+            some_.wait(guard, [this] { return !queue_.empty(); });
+            const numbered<8> m = queue_.front();
+            queue_.pop_front();
+            guard.unlock();
+            room_.notify_one();
+            if (m.number == ended) return;
+            handled_.one(m);
+        }
+    }
+    receiver<in_order> handled_;
+    std::mutex mutex_;
+    std::condition_variable some_, room_;
+    std::deque<numbered<8>> queue_;
+    std::thread thread_{[this] { consume(); }};
+    team producers_{most_producers};
+};
+
 template <std::size_t Bytes>
 using posthaste_serial = posthaste_endpoint<Bytes, 0>;
 
@@ -176,6 +263,8 @@ bool in_any(std::size_t producers) {
     contend_by_sending<posthaste_serial>("posthaste"),
     contend_by_sending<bare_queue>("floor: concurrentqueue"),
     contend_by_sending<mutex_queue>("mutex, deque"),
+    contend<posthaste_waits>(workload::send_waiting, "posthaste"),
+    contend<bounded_mutex_queue>(workload::send_waiting, "mutex, deque"),
     in_any<8>(1),
     in_any<8>(2),
     in_any<8>(4),

@@ -53,6 +53,11 @@ public:
     std::uint32_t count(std::size_t producer) const noexcept {
         return handled_[producer].n.load(std::memory_order_acquire);
     }
+    std::uint32_t total() const noexcept {
+        std::uint32_t sum = 0;
+        for (std::size_t p = 0; p != most_producers; ++p) sum += count(p);
+        return sum;
+    }
 
 private:
     struct alignas(64) counter {
@@ -70,9 +75,9 @@ public:
     explicit sends(std::size_t producers) : to_(producers), producers_(producers) {}
 
     std::uint64_t operator()(std::uint64_t n) {
-        const auto before = total();
+        const std::uint32_t before = to_.handled.total();
         producers_.run([&](std::size_t self) { send(self, share_of(n, self)); });
-        return static_cast<std::uint32_t>(total() - before);
+        return to_.handled.total() - before;
     }
 
 private:
@@ -95,12 +100,6 @@ private:
         }
         to_.handled.wait_for(self, last);
     }
-    std::uint32_t total() const {
-        std::uint32_t sum = 0;
-        for (std::size_t p = 0; p != producers_.size(); ++p) sum += to_.handled.count(p);
-        return sum;
-    }
-
     Contender to_;
     team producers_;
 };

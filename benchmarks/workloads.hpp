@@ -46,6 +46,10 @@ inline std::string send(std::size_t bytes, std::size_t producers, bool ordered) 
            std::to_string(producers) + (producers == 1 ? " producer" : " producers");
 }
 
+/// 8 bytes, in order, from 4 producers, to a queue of 1,024; who finds it full waits for room.
+inline constexpr auto send_waiting = "send to a full queue, 4 producers";
+inline constexpr std::size_t room = 1024;
+
 // --- spawn: work for an executor -----------------------------------------------------------------
 
 /// A million tasks that do nothing, started from a coroutine and waited for.
