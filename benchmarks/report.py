@@ -83,6 +83,8 @@ def in_turns(contenders):
 def measure_all(contenders, rounds):
     measured = {}  # (workload, contender, unit): [value], [allocations]
     for number in range(1, rounds + 1):
+        if not sys.stderr.isatty():
+            print(f"round {number} of {rounds}", file=sys.stderr, flush=True)
         for done, c in enumerate(in_turns(contenders), 1):
             if sys.stderr.isatty():
                 print(f"\r\033[Kround {number} of {rounds}, {done} of {len(contenders)}: "

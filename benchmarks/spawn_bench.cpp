@@ -65,8 +65,9 @@ public:
     }
 };
 
-// --- trees: when_all() starts the first child at once, and the others after it -------------------
+// --- trees: when_all() runs each until it stands still, on the thread that awaits ----------------
 
+template <auto Tree>
 class posthaste_skynet {
 public:
     static constexpr std::uint64_t batch = workload::skynet_leaves;
@@ -74,26 +75,40 @@ public:
     std::uint64_t operator()(std::uint64_t turns) {
         std::uint64_t leaves = 0;
         for (std::uint64_t i = 0; i != turns; ++i) {
-            const std::uint64_t sum = posthaste::sync_wait(pool_, tree(0, batch));
+            const std::uint64_t sum = posthaste::sync_wait(pool_, Tree(0, batch));
             leaves += sum == batch * (batch - 1) / 2 ? batch : 0;
         }
         return leaves;
     }
 
 private:
-    static posthaste::task<std::uint64_t> tree(std::uint64_t first, std::uint64_t leaves) {
-        if (leaves == 1) co_return first;
-        std::vector<posthaste::task<std::uint64_t>> parts;
-        parts.reserve(10);
-        for (std::uint64_t i = 0; i != 10; ++i)
-            parts.push_back(tree(first + i * (leaves / 10), leaves / 10));
-        std::uint64_t sum = 0;
-        const auto sums = co_await posthaste::when_all(std::move(parts));
-        for (const std::uint64_t s : sums) sum += s;
-        co_return sum;
-    }
     posthaste::thread_pool pool_{2};
 };
+posthaste::task<std::uint64_t> tree_by_when_all(std::uint64_t first, std::uint64_t leaves) {
+    if (leaves == 1) co_return first;
+    std::vector<posthaste::task<std::uint64_t>> parts;
+    parts.reserve(10);
+    for (std::uint64_t i = 0; i != 10; ++i)
+        parts.push_back(tree_by_when_all(first + i * (leaves / 10), leaves / 10));
+    std::uint64_t sum = 0;
+    const auto sums = co_await posthaste::when_all(std::move(parts));
+    for (const std::uint64_t s : sums) sum += s;
+    co_return sum;
+}
+/// Each part goes through the executor's queue, so that another thread can take it.
+posthaste::task<std::uint64_t> tree_by_scope(std::uint64_t first, std::uint64_t leaves) {
+    if (leaves == 1) co_return first;
+    std::array<std::uint64_t, 10> sums{};
+    const auto part = [first, leaves](std::uint64_t& into, std::uint64_t i) -> posthaste::task<> {
+        into = co_await tree_by_scope(first + i * (leaves / 10), leaves / 10);
+    };
+    posthaste::scope parts(co_await posthaste::this_context);
+    for (std::uint64_t i = 0; i != 10; ++i) parts.spawn(part, std::ref(sums[i]), i);
+    co_await parts.join();
+    std::uint64_t sum = 0;
+    for (const std::uint64_t s : sums) sum += s;
+    co_return sum;
+}
 
 class posthaste_fib {
 public:
@@ -256,7 +271,8 @@ struct worker : worker_thread {
     contend<posthaste_spawn<2>>(workload::spawn_2, "posthaste"),
     contend<std_async_spawn>(workload::spawn_2, "std::async"),
 
-    contend<posthaste_skynet>(workload::skynet, "posthaste"),
+    contend<posthaste_skynet<tree_by_when_all>>(workload::skynet, "posthaste"),
+    contend<posthaste_skynet<tree_by_scope>>(workload::skynet, "posthaste, by a scope each"),
 
     contend<posthaste_fib>(workload::fib, "posthaste"),
     contend<recycled_fib>(workload::fib, "floor: recycled frames, one thread"),
