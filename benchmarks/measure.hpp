@@ -53,11 +53,14 @@ void measure(benchmark::State& state, const Args&... args) {
 }
 
 /// Measures `contender(n)`, which does n operations (or n turns of `batch` operations), returns how
-/// many operations it has done, and is constructed of `args` beforehand.
+/// many operations it has done, and is constructed of `args` beforehand: several times, while the
+/// right n is looked for, unless it says `static constexpr turns`.
 template <typename Contender, typename... Args>
 bool contend(const std::string& workload, const std::string& name, Args... args) {
     const auto run = [args...](benchmark::State& s) { measure<Contender>(s, args...); };
-    benchmark::RegisterBenchmark((workload + '/' + name).c_str(), run)->UseRealTime();
+    auto* const b = benchmark::RegisterBenchmark((workload + '/' + name).c_str(), run);
+    b->UseRealTime();
+    if constexpr (requires { Contender::turns; }) b->Iterations(Contender::turns);
     return true;
 }
 

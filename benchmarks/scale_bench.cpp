@@ -87,6 +87,11 @@ private:
     std::size_t at_ = 0;
 };
 
+struct calls_among_a_million : calls_among {
+    static constexpr std::int64_t turns = 200'000;
+    calls_among_a_million() : calls_among(1'000'000) {}
+};
+
 /// With its bus; the destruction is not counted.
 class make_endpoints {
 public:
@@ -137,6 +142,7 @@ private:
     contend<calls_among>(workload::among_endpoints, "posthaste", 1u),
     contend<calls_among>(workload::among_endpoints, "posthaste, of 1,000", 1'000u),
     contend<calls_among>(workload::among_endpoints, "posthaste, of 100,000", 100'000u),
+    contend<calls_among_a_million>(workload::among_endpoints, "posthaste, of 1,000,000"),
     contend<make_endpoints>(workload::make_endpoint, "posthaste"),
 
     contend<calls_among_timers>(workload::among_timers, "posthaste", 0u),
