@@ -74,7 +74,7 @@ public:
 
     /// Only for the owning thread.
     void put(block* b) noexcept {
-        if (kept_ >= max_bytes_kept) return drop(b);
+        if (kept_ + b->bytes > max_bytes_kept) return drop(b);
         kept_ += b->bytes;
         next(b) = std::exchange(free_[b->size_class], b);
     }
