@@ -67,8 +67,8 @@ public:
             return;
         }
         visitors_.fetch_add(1, std::memory_order_relaxed);
-        shared_.put(
-            w);  // w may run and be gone from here on, and all who know of this pool with it
+        // from here on w may run and be gone, and all who know of this pool with it
+        shared_.put(w);
         sleepers_.work_is_there();
         visitors_.fetch_sub(1, std::memory_order_release);  // (1)
     }
