@@ -63,6 +63,7 @@ public:
         if (due != never) timers_.arm(t, due);
     }
     void disarm(timer& t) noexcept override { timers_.disarm(t); }
+    std::uint64_t random() noexcept override { return draw(); }
 
     void drive(detail::flag& done) override {
         const on_stage here_now(*this);
@@ -155,12 +156,8 @@ private:
         fraction.insert(0, 3 - fraction.size(), '0');
         return std::to_string(us / 1000) + "." + fraction + " ms";
     }
-    // SplitMix64 (Steele, Lea, Flood, 2014): any seed will do.
     std::uint64_t draw() noexcept {
-        std::uint64_t z = random_ += 0x9e3779b97f4a7c15;
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-        return z ^ (z >> 31);
+        return detail::mix(std::exchange(random_, random_ + 0x9e3779b97f4a7c15));
     }
     bool run_one() noexcept {
         if (ready_.empty()) return false;

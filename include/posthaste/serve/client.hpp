@@ -5,6 +5,7 @@
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/call.hpp>
 #include <posthaste/serve/message.hpp>
+#include <posthaste/serve/policy.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -15,15 +16,6 @@
 #include <utility>
 
 namespace posthaste {
-
-/// What a client adds to its calls; what policies change.
-struct call_settings {
-    duration deadline;  ///< for each call; the caller's own may be nearer
-};
-
-/// Changes how a client calls; see guard/.
-template <typename P>
-concept policy = requires(const P& p, call_settings& s) { p.apply(s); };
 
 /// Calls, and sends to, the endpoint of one name; from bus.client<M...>(name).
 ///
@@ -69,7 +61,7 @@ class client {
 
 public:
     client(std::shared_ptr<const address> to, call_settings settings) noexcept
-        : to_(std::move(to)), settings_(settings) {}
+        : to_(std::move(to)), settings_(std::move(settings)) {}
 
     const std::string& name() const noexcept { return to_->name; }
 

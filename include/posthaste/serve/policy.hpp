@@ -1,0 +1,147 @@
+// What a client puts between a caller and its call.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/base/clock.hpp>
+#include <posthaste/base/failure.hpp>
+#include <posthaste/wait/home.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace posthaste {
+
+class passage;
+
+/// What a layer says as a call goes in, or as it comes out with a failure or a value.
+struct verdict {
+    enum class kind : unsigned char {
+        pass,    ///< go on: inwards on the way in, outwards on the way out
+        later,   ///< the same, after `after`; only on the way in
+        refuse,  ///< not inwards: passage::refusal() says why; only on the way in
+        again,   ///< inwards once more, after `after`; only on the way out
+        supply,  ///< supply() gives a value instead of the failure; only on the way out
+    };
+    kind what = kind::pass;
+    duration after{};
+};
+
+/// One policy of a client at work: a call goes in through all layers, outermost first, and comes
+/// out through those it went into, innermost first. Copies of a policy share one layer, so its
+/// state is used by many calls, on many threads, at once.
+///
+/// Threads    any, several at once.
+class layer {
+public:
+    /// What one call carries through one layer; enter() may set it. 16 bytes, no destructor.
+    struct slot {
+        std::uint64_t a = 0, b = 0;
+    };
+
+    layer() = default;
+    layer(const layer&) = delete;
+    virtual ~layer() = default;
+
+    /// A call goes in. After `pass` and `later` it comes out again, by leave() or abandon(): once,
+    /// or, where leave() says `again`, once more for each time.
+    virtual verdict enter(passage& p, slot& s) noexcept = 0;
+    /// It comes out. `why`: how it failed; nullptr: with a value.
+    virtual verdict leave(passage& p, slot& s, const failure* why) noexcept = 0;
+    /// It will not come out: its caller's frame was destroyed. Gives back what it holds.
+    virtual void abandon(slot&) noexcept {}
+    /// Puts a value into `*into`, a result<T> where `type` stands for T, after `supply`.
+    virtual void supply(const void* /*type*/, const failure& /*why*/, void* /*into*/) noexcept {}
+};
+
+/// How a client calls: filled by its policies, outermost first, when it is made.
+struct call_settings {
+    duration deadline;  ///< for each call as a whole; the caller's own may be nearer
+    std::vector<std::shared_ptr<layer>> layers = {};
+};
+
+/// A value that changes how a client calls; see guard/. What repeats calls says so by a member
+/// `static constexpr bool repeats = true`: then messages must be copyable.
+template <typename P>
+concept policy =
+    std::copy_constructible<P> && requires(const P& p, call_settings& s) { p.apply(s); };
+
+namespace detail {
+template <typename P>
+inline constexpr bool repeats = false;
+template <typename P>
+    requires requires { P::repeats; }
+inline constexpr bool repeats<P> = P::repeats;
+}  // namespace detail
+
+/// Several policies as one, outermost first; written `a | b | c`.
+template <policy... Ps>
+class policies {
+public:
+    static constexpr bool repeats = (detail::repeats<Ps> || ...);
+    explicit policies(std::tuple<Ps...> ps) : ps_(std::move(ps)) {}
+    void apply(call_settings& s) const {
+        std::apply([&](const Ps&... p) { (p.apply(s), ...); }, ps_);
+    }
+    const std::tuple<Ps...>& parts() const noexcept { return ps_; }
+
+private:
+    std::tuple<Ps...> ps_;
+};
+
+namespace detail {
+template <typename P>
+std::tuple<P> parts_of(const P& p) {
+    return std::tuple<P>(p);
+}
+template <typename... Ps>
+std::tuple<Ps...> parts_of(const policies<Ps...>& p) {
+    return p.parts();
+}
+template <typename... Ps>
+policies<Ps...> as_policies(std::tuple<Ps...> ps) {
+    return policies<Ps...>(std::move(ps));
+}
+}  // namespace detail
+
+/// `deadline(300ms) | retry() | breaker()`: first the outermost.
+template <policy A, policy B>
+auto operator|(const A& outer, const B& inner) {
+    return detail::as_policies(std::tuple_cat(detail::parts_of(outer), detail::parts_of(inner)));
+}
+
+/// One call on its way through its client's layers, as they see it.
+///
+/// Threads    one at a time: whoever moves the call on.
+class passage {
+public:
+    passage(home& at, bool idempotent) noexcept : at_(&at), idempotent_(idempotent) {}
+    passage(const passage&) = delete;
+
+    home& at() const noexcept { return *at_; }
+    /// Exact, and tens of nanoseconds.
+    time_point now() const noexcept { return at_->now(); }
+    /// Milliseconds late at most, and a few nanoseconds.
+    time_point coarse_now() const noexcept { return at_->coarse_now(); }
+    std::uint64_t random() const noexcept { return at_->random(); }
+
+    /// The message says that it does no harm to handle it twice: `static constexpr bool idempotent`.
+    bool idempotent() const noexcept { return idempotent_; }
+
+    /// What is inside may take so long; layers make it less as the call goes in, and put back what
+    /// was there as it comes out.
+    duration allowance = forever;
+    /// Why the call was refused, where enter() says `refuse`.
+    failure& refusal() noexcept { return refusal_; }
+
+private:
+    home* at_;
+    failure refusal_{code::rejected};
+    bool idempotent_;
+};
+
+}  // namespace posthaste
