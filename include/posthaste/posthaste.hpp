@@ -36,6 +36,7 @@
 #include <posthaste/serve/gather.hpp>
 #include <posthaste/serve/message.hpp>
 #include <posthaste/serve/mode.hpp>
+#include <posthaste/serve/scheduled.hpp>
 
 // guard: what stands between a caller and trouble
 #include <posthaste/guard/deadline.hpp>

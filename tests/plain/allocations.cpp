@@ -4,6 +4,7 @@
 
 #include "../support/operator_new.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -107,6 +108,25 @@ task<> be_refused(client<ask> c) {
         if (called || called.error().detail() != "the queue is full") ++errors;
     }
 }
+// Sent when they are due, a window at a time; each beside one that is cancelled.
+task<> send_later(client<note> c, std::atomic<long>& handled) {
+    const long before = handled;
+    for (long i = 0; i < rounds; i += window) {
+        const long some = std::min(window, rounds - i);
+        for (long n = 0; n != some; ++n) {
+            if (!c.send_after(1us, n)) ++errors;
+            if (!c.send_after(1h, n).cancel()) ++errors;
+        }
+        while (handled - before != i + some) co_await yield();
+    }
+}
+task<> send_again(client<note> c, std::atomic<long>& handled) {
+    const long before = handled;
+    auto beat = c.send_every(10us, 1);
+    while (handled - before < 100) co_await yield();
+    if (!beat.cancel()) ++errors;
+    static_cast<void>(co_await sleep_for(1ms));  // the last one that was on its way
+}
 task<> call_two(client<ask> c) {
     for (long i = 0; i != rounds; ++i) {
         const auto both = co_await gather(c.call(i), c.call(i + 1));
@@ -166,6 +186,8 @@ void all_on(const char* where, bus& app, counters& c, On on) {
     if (!app.client<note>("evicts").send(never_ends)) ++errors;
     go("send, keyed, beside one that stands still",
        [&] { return send_many(app.client<note>("evicts"), c.handled, 8); });
+    go("send_after", [&] { return send_later(app.client<note>("serial"), c.handled); });
+    go("send_every", [&] { return send_again(app.client<note>("serial"), c.handled); });
     go("refused", [&] { return be_refused(app.client<ask>("full")); });
     go("send_when_room", [&] { return send_waiting(app.client<note>("waits"), c.handled); });
 }

@@ -136,6 +136,19 @@ task<long> gather_example(client<check> stock, client<price_of> price, int sku) 
     co_return *left** cents;
 }
 
+bool scheduled_example(client<get_profile> users, time_point time) {
+    users.send_after(250ms, 122);
+    bool right = users.send_at(time, 122).cancel();
+    {
+        auto reminder = users.send_at(time, 122);  // reminder.cancel() says if it was in time
+        right = right && reminder.cancel();
+    }
+    auto reminder = users.send_after(30min, 122);
+    if (reminder.cancel()) right = right && true;  // it was not sent, and will not be
+    auto beat = users.send_every(1s, 122);  // beat.cancel() ends it
+    return right && beat.cancel();
+}
+
 class account {
 public:
     long operator()(deposit d) { return cents_ += d.cents; }
@@ -153,6 +166,7 @@ void bus_examples() {
     auto users = app.client<get_profile>("users");
     demand(app.run([&] { return result_example(users); }) == "no failure", "result");
     demand(used == "123", "result: the value");
+    demand(scheduled_example(users, app.home().now() + 1h), "send_after, send_at, send_every");
     demand(app.run([&] { return client_example(app); }) == 2, "client");
 
     const auto handler = [](order o) { return o.id; };

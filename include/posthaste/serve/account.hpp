@@ -43,6 +43,7 @@ struct drain_account {
     };
     std::vector<line> endpoints;  ///< by name
     account total;
+    std::uint64_t scheduled = 0;  ///< sent for later, and not due yet: dead letters; in no account
     bool in_time = true;  ///< all was finished within the grace, nothing had to be cancelled
 };
 

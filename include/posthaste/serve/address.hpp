@@ -11,6 +11,8 @@
 
 namespace posthaste {
 
+class schedule;
+
 /// One a name, from the first time somebody mentions it until the last client is gone: clients find
 /// the endpoint here, also if it is made after them.
 struct address {
@@ -42,6 +44,7 @@ struct address {
     const std::atomic<bool>& draining;  // relaxed: the endpoints are shut for certain later
     const duration deadline;  ///< of a call, where its client says nothing else
     const std::weak_ptr<const void> owner;  ///< what this is a part of
+    schedule* later = nullptr;  ///< the bus's, set when this is made
     std::atomic<endpoint_core*> endpoint = nullptr;  // (1) acquires the endpoint from bus (1)
     // The bus was destroyed. relaxed: whoever finds it set touches nothing, whoever misses it finds
     // the endpoint shut.

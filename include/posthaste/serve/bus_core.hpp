@@ -7,6 +7,7 @@
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/dead_letters.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
+#include <posthaste/serve/schedule.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -50,6 +51,7 @@ public:
         if (found != addresses.end()) return *found->second;
         auto made = std::make_unique<address>(std::string(name), home, draining, options.deadline,
                                               weak_from_this());
+        made->later = &later;
         const std::string_view its_own = made->name;
         return *addresses.emplace(its_own, std::move(made)).first->second;
     }
@@ -74,6 +76,7 @@ public:
             sum.endpoints.push_back({e.name(), e.counts()});
             sum.total += sum.endpoints.back().messages;
         });
+        sum.scheduled = later.given_up();
         std::sort(sum.endpoints.begin(), sum.endpoints.end(),
                   [](const auto& a, const auto& b) { return a.endpoint < b.endpoint; });
         return sum;
@@ -115,6 +118,7 @@ public:
     const std::unique_ptr<thread_pool> own;
     executor& home;
     posthaste::dead_letters dead;
+    schedule later{dead};
     std::atomic<bool> draining = false;  // relaxed, as address::gone; see there
     std::mutex
         mutex;  // guards the two below; addresses and endpoints themselves stay where they are
@@ -133,6 +137,7 @@ private:
     void come_to_rest(duration grace) {
         if (rested_in_time) return;
         draining.store(true, std::memory_order_relaxed);
+        later.close();
         const time_point end = saturating_add(home.now(), grace);
         rests_by(end);
         for_each_endpoint([](endpoint_core& e) { e.close(); });
@@ -143,8 +148,8 @@ private:
     }
     bool any_busy() {
         const std::lock_guard guard(mutex);
-        return std::any_of(endpoints.begin(), endpoints.end(),
-                           [](const auto& e) { return !e->idle(); });
+        return later.busy() || std::any_of(endpoints.begin(), endpoints.end(),
+                                           [](const auto& e) { return !e->idle(); });
     }
     std::uint64_t begun() {
         const std::lock_guard guard(mutex);

@@ -6,7 +6,9 @@
 #include <posthaste/serve/call.hpp>
 #include <posthaste/serve/message.hpp>
 #include <posthaste/serve/policy.hpp>
+#include <posthaste/serve/scheduled.hpp>
 
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <memory>
@@ -148,6 +150,55 @@ public:
         return operation<send_operation, M>(std::forward<M>(m));
     }
 
+    /// As send(), but later: after a delay, or at a point in time; at once, if that has passed.
+    /// When it is due it takes its place in the queue; if that is full or shut it is a dead letter.
+    ///
+    ///     users.send_after(250ms, 122);
+    ///     auto reminder = users.send_at(time, 122);   // reminder.cancel() says if it was in time
+    ///
+    /// Errors     as send(); rejected: it would never be due. What is not due when the bus drains
+    ///            is a dead letter, and counted in the drain's account.
+    /// Ordering   none among several, but by their times.
+    /// Cost       a timer, on the bus's executor; one recycled block.
+    template <typename Rep, typename Period, typename... Args>
+    scheduled send_after(std::chrono::duration<Rep, Period> delay, Args&&... args) const noexcept {
+        return send_after<typename picked<Args...>::type>(delay, std::forward<Args>(args)...);
+    }
+    template <message M, typename Rep, typename Period, typename... Args>
+    scheduled send_after(std::chrono::duration<Rep, Period> delay, Args&&... args) const noexcept {
+        return put_at<M, detail::delayed>(never, to_duration(delay), duration::zero(),
+                                          std::forward<Args>(args)...);
+    }
+    template <std::nullptr_t = nullptr, typename... Args>
+    scheduled send_at(time_point due, Args&&... args) const noexcept {
+        return send_at<typename picked<Args...>::type>(due, std::forward<Args>(args)...);
+    }
+    template <message M, typename... Args>
+    scheduled send_at(time_point due, Args&&... args) const noexcept {
+        return put_at<M, detail::delayed>(due, forever, duration::zero(),
+                                          std::forward<Args>(args)...);
+    }
+    /// As send(), again and again: the first time after one period. The n-th is due n periods from
+    /// now, without drift; where the executor is late, those that were missed are left out, as are
+    /// those for which there is no memory. One that finds the queue full is a dead letter. It ends
+    /// when it is cancelled, or the bus drains.
+    ///
+    ///     auto beat = users.send_every(1s, 122);   // beat.cancel() ends it
+    ///
+    /// Requires   the message can be copied.
+    /// Errors     as send(); rejected: a period that is not more than zero, or is forever.
+    template <typename Rep, typename Period, typename... Args>
+    scheduled send_every(std::chrono::duration<Rep, Period> period, Args&&... args) const noexcept {
+        return send_every<typename picked<Args...>::type>(period, std::forward<Args>(args)...);
+    }
+    template <message M, typename Rep, typename Period, typename... Args>
+    scheduled send_every(std::chrono::duration<Rep, Period> period, Args&&... args) const noexcept {
+        const duration each = to_duration(period);
+        if (each <= duration::zero())
+            return refused(code::rejected, "send_every: the period must be more than zero");
+        return put_at<M, detail::repeated>(never, each, each, std::forward<Args>(args)...);
+    }
+
 private:
     // nullptr: no memory, or what the message is made of threw.
     template <typename Envelope, typename... Args>
@@ -174,6 +225,21 @@ private:
         e->destroy();
         if (admission == endpoint_core::admission::closed) return refused(code::closed);
         return refused(code::overloaded, "the queue is full");
+    }
+    // At `due`, or after `delay`, unless that is forever.
+    template <typename M, template <typename> typename Item, typename... Args>
+    scheduled put_at(time_point due, duration delay, duration period,
+                     Args&&... args) const noexcept {
+        static_assert(carries<M>,
+                      "this client does not carry that message; name it in bus.client<M...>(name)");
+        const address::route route = to_->find(detail::type_of<M>);
+        if (to_->shut()) return refused(code::closed);
+        if (!route.how) return refused(code::no_handler, route.why_not());
+        const time_point now = to_->home.now();
+        if (delay != forever) due = saturating_add(now, delay);
+        if (due == never) return refused(code::rejected, "it would never be due");
+        if (due <= now) return put<M>(std::forward<Args>(args)...);
+        return send_later<Item<M>>(to_, route, due, period, std::forward<Args>(args)...);
     }
     failure refused(code c, detail::literal why = "") const noexcept {
         return detail::failure_at(to_->name, c, effect::none, why);

@@ -134,7 +134,7 @@ inline constexpr envelope_kind kind_of{&type_of<typename Envelope::content>,
                                        std::derived_from<Envelope, request>};
 
 template <typename M>
-struct sent final : envelope {
+struct sent : envelope {
     using content = M;
     boxed<M> box;
 

@@ -1,0 +1,118 @@
+#include <posthaste/serve/schedule.hpp>
+
+#include "../support/conversation.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+using namespace posthaste;
+using namespace std::chrono_literals;
+using posthaste::testing::outcome;
+
+namespace {
+
+struct note {
+    int n;
+};
+
+}  // namespace
+
+TEST_CASE("schedule: a drain gives up what is not due yet, and accounts for it") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    int handled = 0;
+    app.handle<note>("log", [&](note) { ++handled; });
+    app.handle<note>("other", [](note) {});
+    const auto log = app.client<note>("log");
+    CHECK(log.send_after(1h, 1));
+    CHECK(log.send_after(1ms, 2));
+    CHECK(app.client<note>("other").send_after(1h, 3));
+    auto beat = log.send_every(1ms, 4);
+    const auto all = app.drain(10s);
+    REQUIRE(all);
+    CHECK(all->in_time);
+    CHECK(sim.elapsed() == 0s);  // it did not wait for them
+    CHECK(all->scheduled == 3);
+    CHECK(all->total.accepted == 0);
+    CHECK(handled == 0);
+    std::vector<int> lost;
+    app.dead_letters().for_each([&](const dead_letter& l) {
+        CHECK(outcome(result<void>(l.reason())) == "closed, none");
+        CHECK(l.reason().detail() == "it was not due yet");
+        lost.push_back(l.get<note>()->n);
+    });
+    CHECK(lost == std::vector{1, 2, 3});
+    CHECK_FALSE(beat.cancel());
+    sim.run_until_idle();
+    CHECK(handled == 0);
+}
+
+TEST_CASE("schedule: what is due when the drain begins is sent, and nothing more is taken") {
+    testing::no_frames_left frames;
+    simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 20))));
+    bus app(sim);
+    int handled = 0;
+    std::vector<std::string> during;
+    app.handle<note>("log", [&](note n, context& ctx) -> task<> {
+        ++handled;
+        if (n.n != 0) co_return;
+        static_cast<void>(co_await sleep_for(1ms));
+        CHECK(!ctx.stop_requested());
+        const auto log = app.client<note>("log");  // from inside, a send is still taken
+        const auto later = log.send_after(1ms, 5), again = log.send_every(1ms, 6);
+        during = {outcome(result<void>(later.error())), outcome(result<void>(again.error())),
+                  outcome(log.send(7))};
+    });
+    const auto log = app.client<note>("log");
+    CHECK(log.send(0));
+    for (int i = 1; i != 4; ++i) CHECK(log.send_after(i * 1us, i));
+    sim.advance(3us);
+    CHECK(log.send_after(2ms, 4));  // not due when the drain begins
+    const auto all = app.drain(1s);
+    CHECK(all->in_time);
+    CHECK(all->scheduled == 1);
+    CHECK(handled == 5);
+    CHECK(all->total.adds_up());
+    CHECK(during == std::vector<std::string>{"closed, none", "closed, none", "value"});
+}
+
+TEST_CASE("schedule: a bus is destroyed at any moment, and leaves nothing behind") {
+    const auto seed = static_cast<std::uint64_t>(GENERATE(range(1, 100)));
+    testing::no_frames_left frames;
+    simulation sim(seed);
+    std::vector<scheduled> held;
+    std::uint64_t lost = 0;
+    int handled = 0, cancelled = 0;
+    {
+        bus app(sim);
+        app.handle<note>("log", [&](note) { ++handled; });
+        app.dead_letters().on_letter([&](const dead_letter&) { ++lost; });
+        const auto log = app.client<note>("log");
+        for (int i = 0; i != 10; ++i) {
+            held.push_back(log.send_after(i * 1ms, i));
+            static_cast<void>(log.send_every((i + 1) * 1h, i));
+        }
+        sim.drive_while([](void*) { return true; }, nullptr,
+                        time_point(duration(std::chrono::microseconds(seed * 97))));
+        for (std::size_t i = 0; i < held.size(); i += 3) cancelled += held[i].cancel();
+    }
+    CHECK(handled + cancelled + static_cast<int>(lost) == 10);
+    for (auto& one : held) CHECK_FALSE(one.cancel());
+    sim.run_until_idle();
+}
+
+TEST_CASE("schedule: what is due after the endpoint was shut is a dead letter") {
+    testing::no_frames_left frames;
+    thread_pool pool(1);  // one thread, which the handler keeps until the drain has begun
+    bus app(pool);
+    app.handle<note>("log", [](note) {});
+    const auto log = app.client<note>("log");
+    for (int i = 0; i != 100; ++i) CHECK(log.send_after(i * 10us, i));
+    const auto all = app.drain(1s);
+    REQUIRE(all);
+    CHECK(all->total.adds_up());
+    CHECK(all->total.accepted + app.dead_letters().total() == 100);
+    CHECK(all->scheduled <= app.dead_letters().total());
+}
