@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -147,6 +148,64 @@ TEST_CASE("recycler: blocks freed on another thread come back") {
         CHECK(came_back);
         CHECK_FALSE(kept_there);  // they belong to who allocated them
     }
+}
+
+TEST_CASE("recycler: a thread gives others' blocks back in chains, and the rest when it rests") {
+    if (address_sanitizer) return;
+    std::size_t back_at_once = 0, back_in_the_end = 0;
+    on_new_thread([&] {
+        const auto blocks = allocate_many(40, 48);
+        const auto came_back = [&](std::size_t more) {  // of `blocks`, now
+            run_out();
+            const decoys others(48);
+            const auto now = allocate_many(more, 48);
+            deallocate_all(now);
+            return static_cast<std::size_t>(
+                std::count_if(blocks.begin(), blocks.end(), [&](void* memory) {
+                    return std::find(now.begin(), now.end(), memory) != now.end();
+                }));
+        };
+        std::atomic<int> step = 0;
+        std::thread other([&] {
+            deallocate_all(blocks);
+            step = 1;
+            while (step != 2) std::this_thread::yield();
+            give_all_back();
+            step = 3;
+            while (step != 4) std::this_thread::yield();
+        });
+        while (step != 1) std::this_thread::yield();
+        back_at_once = came_back(100);
+        step = 2;
+        while (step != 3) std::this_thread::yield();
+        back_in_the_end = came_back(200);
+        step = 4;
+        other.join();
+    });
+    CHECK(back_at_once == 32);
+    CHECK(back_in_the_end == 40);
+}
+
+TEST_CASE("recycler: large blocks go back one by one") {
+    if (address_sanitizer) return;
+    bool came_back = false;
+    on_new_thread([&] {
+        const auto blocks = allocate_many(1, block_cache::largest);
+        std::atomic<int> step = 0;
+        std::thread other([&] {
+            deallocate_all(blocks);
+            step = 1;
+            while (step != 2) std::this_thread::yield();
+        });
+        while (step != 1) std::this_thread::yield();
+        run_out();
+        const auto again = allocate_many(1, block_cache::largest);
+        came_back = again == blocks;
+        deallocate_all(again);
+        step = 2;
+        other.join();
+    });
+    CHECK(came_back);
 }
 
 TEST_CASE("recycler: one that allocates and one that frees use the same few blocks for ever") {

@@ -62,7 +62,9 @@ world::script waits_for_room() {
     script.names = {"sender", "reader"};
     script.threads.push_back([s] { s->core.put(s->b, true); });
     script.threads.push_back([s] { s->core.read(); });
-    script.at_end = [s] { world::demand(!s->b.waits_for_room, "it waits, and there is room"); };
+    script.at_end = [s] {
+        world::demand(!s->b.call()->waits_for_room, "it waits, and there is room");
+    };
     return script;
 }
 

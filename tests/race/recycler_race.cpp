@@ -188,6 +188,7 @@ int main() {
     const bool counts = counting_works();
     const bool recycles = counts && !detail::address_sanitizer;  // which wants to see each block
 
+    detail::deallocate(detail::allocate(size));  // this thread has a cache, which outlasts main()
     const long leaked = news.load() - deletes.load();
     std::thread([&] {
         if (recycles) keeps_no_more_than_it_should();
@@ -215,6 +216,7 @@ int main() {
         for (unsigned i = 0; i != count; ++i) {
             const long so_far = deletes_here;
             read_and_free(out.take());
+            if (round % 2 == 0) detail::give_all_back();
             stumble(scatter(round, i));
             if (deletes_here == so_far) returned.seen();
             else orphaned.seen();
@@ -222,6 +224,7 @@ int main() {
         }
         owner.join();
     }
+    detail::give_all_back();
 
     wrong.expect(!counts || news.load() - deletes.load() == leaked,
                  "not all that was taken was given back");

@@ -21,7 +21,7 @@ struct job {
 };
 
 struct standing {
-    detail::sent<job> e;
+    detail::called<job> e;  // only callers wait
 };
 
 /// One endpoint with when_full::wait, room for one and a handler that takes 10 ms.

@@ -3,6 +3,7 @@
 
 #include <posthaste/detail/atomics.hpp>
 #include <posthaste/detail/cache_line.hpp>
+#include <posthaste/detail/trail.hpp>
 
 #include <cstdint>
 #include <utility>
@@ -12,12 +13,17 @@ namespace posthaste {
 /// A node in a mailbox or a list of messages; a base of the message's envelope.
 struct letter {
     letter* next = nullptr;
+    std::int32_t trail = 0;  ///< from here to what its sender put shortly before, in 16 bytes
 };
 
 /// The queue of an endpoint that keeps order: an intrusive stack in one word, which the reader
 /// takes as a whole and turns round. (As folly's AtomicQueue; the turning costs each letter one
 /// step.) The same word says whether there is a reader, so putting a letter and finding out that
 /// somebody must be sent to read it is one step, and no wake-up can be lost.
+///
+/// To turn round what is in another processor's cache, one letter after the other, would cost the
+/// whole way there and back for each. So each letter carries a hint where some later one of the
+/// walk may be, which is fetched meanwhile: the one its sender put four letters before.
 ///
 /// Ordering   letters come out in the order of their put()s, from whatever threads those came, as
 ///            far as one happened before the other. What was done before put() happens before
@@ -34,6 +40,7 @@ public:
     };
 
     put_result put(letter& l) noexcept {
+        l.trail = detail::trail_to(&l);
         std::uintptr_t seen = word_.load(std::memory_order_relaxed);
         do {
             if (seen & shut_bit) return put_result::refused;
@@ -89,6 +96,7 @@ private:
     static letter* turned(std::uintptr_t word) noexcept {
         letter* oldest = nullptr;
         for (letter* l = list(word); l;) {
+            detail::prefetch(detail::end_of_trail(l, l->trail));
             letter* const older = std::exchange(l->next, oldest);
             oldest = std::exchange(l, older);
         }

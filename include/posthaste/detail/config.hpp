@@ -42,6 +42,12 @@
 #  define POSTHASTE_PAUSE() static_cast<void>(0)
 #endif
 
+#if defined(_MSC_VER) && !defined(__clang__)
+#  define POSTHASTE_PREFETCH(address) static_cast<void>(address)
+#else
+#  define POSTHASTE_PREFETCH(address) __builtin_prefetch(address, 1)
+#endif
+
 // A text that holds the names of a function's template arguments.
 #if defined(_MSC_VER) && !defined(__clang__)
 #  define POSTHASTE_FUNCTION __FUNCSIG__
@@ -57,5 +63,8 @@ inline constexpr bool unsafe_temporaries = POSTHASTE_UNSAFE_TEMPORARIES != 0;
 
 /// Tells the processor that this thread is spinning.
 inline void pause() noexcept { POSTHASTE_PAUSE(); }
+
+/// Has the processor fetch what will soon be written to; any address, also one of no memory.
+inline void prefetch(const void* address) noexcept { POSTHASTE_PREFETCH(address); }
 
 }  // namespace posthaste::detail

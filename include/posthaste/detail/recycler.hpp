@@ -17,14 +17,16 @@
 namespace posthaste::detail {
 
 // Each thread owns a cache of free blocks by size class. A block remembers the cache it came from:
-// freed on its own thread it goes back there with two plain stores; freed on another it is pushed
-// on the owner's `returned_` stack, which the owner empties when it runs out. So a thread that only
-// allocates and a thread that only frees reach a steady state without operator new. (The scheme of
-// mimalloc: Leijen, Zorn, de Moura, "Free List Sharding in Action", 2019.) A cache outlives its
-// thread as long as blocks of it are about. Blocks are whole cache lines, header included: a small
-// message that goes to another processor is one line.
+// freed on its own thread it goes back there with two plain stores. Freed on another it waits there
+// in a chain with others of that owner and size; a whole chain is pushed on the owner's `returned_`
+// stack at once, and the owner takes it as it is, without a look at each block: that would cost it
+// a cache line from another processor for each, one after the other. So a thread that only
+// allocates and a thread that only frees reach a steady state without operator new, and with few
+// cache lines moved. (The scheme of mimalloc: Leijen, Zorn, de Moura, "Free List Sharding in
+// Action", 2019.) A cache outlives its thread as long as blocks of it are about. Blocks are whole
+// cache lines, header included: a small message that goes to another processor is one line.
 
-/// Stands before every block; a free one holds the next of its list in its first word.
+/// Stands before every block.
 struct alignas(16) block {
     block_cache* owner;  // nullptr: straight from operator new
     std::uint32_t size_class;
@@ -32,10 +34,20 @@ struct alignas(16) block {
 };
 static_assert(sizeof(block) == 16);
 
+/// What stands behind it while it is free.
+struct free_links {
+    block* next;
+    block* ahead;  // some blocks later in the same list, or nullptr: to be fetched in time
+    // of the first block of a chain:
+    block* next_chain;
+    std::size_t count;
+};
+
 class block_cache {
 public:
     static constexpr std::size_t fine_classes = 16;  // 64, 128, ... 1024 bytes, with the header
     static constexpr std::size_t classes = fine_classes + 6;  // 2, 4, ... 64 KiB
+    static_assert(sizeof(block) + sizeof(free_links) <= 64);
     static constexpr std::size_t largest_fine = fine_classes * 64 - sizeof(block);
     static constexpr std::size_t largest = std::size_t{64} * 1024 - sizeof(block);
     static constexpr std::size_t max_bytes_kept = std::size_t{32} * 1024 * 1024;  // a thread
@@ -55,15 +67,20 @@ public:
     block* reuse(std::size_t size_class) noexcept {
         block* const b = free_[size_class];
         if (b) {
-            free_[size_class] = next(b);
+            free_[size_class] = links(b).next;
+            prefetch(links(b).ahead);
             kept_ -= b->bytes;
         }
         return b;
     }
     /// Where reuse() found none: nullptr when out of memory. Only for the owning thread.
     POSTHASTE_NOINLINE block* take(std::size_t size_class) noexcept {
-        collect();
-        if (block* b = reuse(size_class)) return b;
+        if (!chains_[size_class]) collect();
+        if (block* const chain = chains_[size_class]) {
+            chains_[size_class] = links(chain).next_chain;
+            free_[size_class] = chain;
+            return reuse(size_class);
+        }
         const std::size_t bytes = bytes_of(size_class);
         void* memory = ::operator new(bytes, aligned, std::nothrow);
         if (!memory) return nullptr;
@@ -76,69 +93,127 @@ public:
     void put(block* b) noexcept {
         if (kept_ + b->bytes > max_bytes_kept) return drop(b);
         kept_ += b->bytes;
-        next(b) = std::exchange(free_[b->size_class], b);
+        free_links& l = set_free(b);
+        l.next = std::exchange(free_[b->size_class], b);
+        l.ahead = nullptr;  // what was freed here is in this processor's cache
     }
 
-    /// For every other thread.
-    POSTHASTE_NOINLINE void put_back(block* b) noexcept {
-        void* before = returned_.load(std::memory_order_acquire);  // (5)
-        for (;;) {
-            if (before == this) return drop_orphan(b);
-            next(b) = static_cast<block*>(before);
-            if (returned_.compare_exchange_weak(before, b, std::memory_order_release,  // (1)
-                                                std::memory_order_acquire)) {  // (5)
-                return;
-            }
+    /// Of another cache: keeps it here until there are some more for that one. Only for the owning
+    /// thread of this one.
+    POSTHASTE_NOINLINE void put_aside(block* b) noexcept {
+        block*& chain = aside_[place_of(*b)];
+        if (chain && (chain->owner != b->owner || chain->size_class != b->size_class))
+            give_back(std::exchange(chain, nullptr));
+        free_links& l = set_free(b);
+        l.next = chain;
+        l.ahead = chain;
+        for (int i = 1; i != 4 && l.ahead; ++i) l.ahead = links(l.ahead).next;
+        l.count = chain ? links(chain).count + 1 : 1;
+        chain = b;
+        if (l.count == chain_length || l.count * b->bytes >= chain_bytes)
+            give_back(std::exchange(chain, nullptr));
+    }
+    /// Gives back all that was put aside. Only for the owning thread.
+    void give_all_back() noexcept {
+        for (block*& chain : aside_) {
+            if (chain) give_back(std::exchange(chain, nullptr));
         }
+    }
+    /// Gives one back at once. For every thread but its owner.
+    static void give_one_back(block* b) noexcept {
+        free_links& l = set_free(b);
+        l.next = l.ahead = nullptr;
+        l.count = 1;
+        give_back(b);
     }
 
     /// The owning thread ends: frees what is here; the last block to come back frees the cache.
     void end() noexcept {
+        give_all_back();
         collect();
         for (std::size_t c = 0; c != classes; ++c) {
-            while (block* b = reuse(c)) drop(b);
+            drop_chain(free_[c]);
+            while (block* const chain = chains_[c]) {
+                chains_[c] = links(chain).next_chain;
+                drop_chain(chain);
+            }
         }
         orphans_.store(abroad_ + 1, std::memory_order_relaxed);
         void* late = returned_.exchange(this, std::memory_order_acq_rel);  // (2)
         while (late) {
-            block* b = static_cast<block*>(late);
-            late = next(b);
-            drop_orphan(b);
+            block* const chain = static_cast<block*>(late);
+            late = links(chain).next_chain;
+            drop_orphans(chain);
         }
         forget_orphan();
     }
 
 private:
     static constexpr std::align_val_t aligned{64};
+    static constexpr std::size_t chain_length = 32, chain_bytes = 8192;
+    static constexpr std::size_t places = 8;
 
-    static block*& next(block* b) noexcept { return *reinterpret_cast<block**>(b + 1); }
+    static free_links& set_free(block* b) noexcept { return *::new (b + 1) free_links; }
+    static free_links& links(block* b) noexcept {
+        return *std::launder(reinterpret_cast<free_links*>(b + 1));
+    }
+    static std::size_t place_of(const block& b) noexcept {
+        return (reinterpret_cast<std::uintptr_t>(b.owner) / sizeof(block_cache) + b.size_class) %
+               places;
+    }
 
+    static void give_back(block* chain) noexcept {
+        block_cache& owner = *chain->owner;
+        void* before = owner.returned_.load(std::memory_order_acquire);  // (5)
+        for (;;) {
+            if (before == &owner) return owner.drop_orphans(chain);
+            links(chain).next_chain = static_cast<block*>(before);
+            if (owner.returned_.compare_exchange_weak(before, chain,
+                                                      std::memory_order_release,  // (1)
+                                                      std::memory_order_acquire)) {  // (5)
+                return;
+            }
+        }
+    }
     POSTHASTE_NOINLINE void drop(block* b) noexcept {
         --abroad_;
         ::operator delete(b, aligned);
+    }
+    void drop_chain(block* b) noexcept {
+        while (b) drop(std::exchange(b, links(b).next));
     }
     void collect() noexcept {
         if (!returned_.load(std::memory_order_relaxed)) return;
         void* list = returned_.exchange(nullptr, std::memory_order_acquire);  // (3)
         while (list) {
-            block* b = static_cast<block*>(list);
-            list = next(b);
-            put(b);
+            block* const chain = static_cast<block*>(list);
+            list = links(chain).next_chain;
+            const std::size_t bytes = links(chain).count * chain->bytes;
+            if (kept_ + bytes > max_bytes_kept) {
+                drop_chain(chain);
+            } else {
+                kept_ += bytes;
+                links(chain).next_chain = std::exchange(chains_[chain->size_class], chain);
+            }
         }
     }
-    void drop_orphan(block* b) noexcept {
-        ::operator delete(b, aligned);
-        forget_orphan();
+    void drop_orphans(block* b) noexcept {
+        while (b) {
+            ::operator delete(std::exchange(b, links(b).next), aligned);
+            forget_orphan();
+        }
     }
     void forget_orphan() noexcept {
         if (orphans_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;  // (4)
     }
 
     std::array<block*, classes> free_{};
-    std::size_t kept_ = 0;  // bytes in free_
+    std::array<block*, classes> chains_{};  // that came back, and are not begun
+    std::size_t kept_ = 0;  // bytes in both
     std::size_t abroad_ = 0;  // blocks that exist, here or in use
+    std::array<block*, places> aside_{};  // chains of other caches' blocks, each of one size
 
-    // returned_: a stack of blocks; or `this`, once the owner has ended.
+    // returned_: a stack of chains; or `this`, once the owner has ended.
     // (1) releases the freeing thread's last use of the block to (2) and (3).
     // (2) acquires from (1), and releases orphans_ and all of *this to whoever then sees `this`.
     // (3) acquires from (1).
@@ -194,6 +269,13 @@ POSTHASTE_NOINLINE inline void* allocate(std::size_t size) noexcept {
     return allocate_anew(size);
 }
 
+POSTHASTE_NOINLINE inline void deallocate_elsewhere(block* b) noexcept {
+    thread_state& here = this_thread();
+    if (block_cache* const mine = here.blocks ? here.blocks : make_block_cache(here))
+        mine->put_aside(b);
+    else block_cache::give_one_back(b);
+}
+
 /// Takes back what allocate() gave, on any thread; nullptr is ignored.
 POSTHASTE_NOINLINE inline void deallocate(void* memory) noexcept {
     if (!memory) return;
@@ -201,7 +283,13 @@ POSTHASTE_NOINLINE inline void deallocate(void* memory) noexcept {
     block_cache* const owner = b->owner;
     if (!owner) return ::operator delete(b);
     if (owner == this_thread_inlined().blocks) owner->put(b);
-    else owner->put_back(b);
+    else deallocate_elsewhere(b);
+}
+
+/// Other threads' memory that was freed here is given back to them some blocks at a time. For a
+/// thread that is going to sleep: gives back the rest.
+POSTHASTE_NOINLINE inline void give_all_back() noexcept {
+    if (block_cache* const mine = this_thread_inlined().blocks) mine->give_all_back();
 }
 
 /// A standard allocator over the same memory.

@@ -3,6 +3,9 @@
 
 #include <posthaste/detail/config.hpp>
 
+#include <array>
+#include <cstdint>
+
 namespace posthaste::detail {
 
 class block_cache;
@@ -17,6 +20,8 @@ struct thread_state {
     const promise_base* started = nullptr;  ///< the latest of those
     block_cache* blocks = nullptr;   ///< recycled memory
     bool blocks_ended = false;       ///< the thread is past the end of its cache
+    unsigned trail_next = 0;         ///< the place in `trail` that is written next
+    std::array<std::uintptr_t, 4> trail{};  ///< see trail.hpp
 };
 
 /// For functions that are not inlined into coroutines themselves; all others use this_thread().

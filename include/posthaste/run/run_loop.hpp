@@ -1,6 +1,7 @@
 // An executor on the thread that drives it.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/recycler.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/run/timer_wheel.hpp>
 #include <posthaste/run/work_list.hpp>
@@ -161,6 +162,7 @@ private:
     // Takes in what other threads posted; waits for it until `limit` or the next timer.
     bool collect(time_point limit) noexcept {
         if (limit != time_point::min()) {
+            detail::give_all_back();
             const std::lock_guard guard(timers_mutex_);
             limit = std::min(limit, timers_.next_due());
         }

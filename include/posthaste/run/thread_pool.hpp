@@ -3,6 +3,7 @@
 // long: one state machine; what can stand alone has a header of its own, beside this one.
 
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/recycler.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/run/injection_queue.hpp>
@@ -257,6 +258,7 @@ private:
     }
     // Spins for a while; as many rounds as have paid lately.
     work* search(worker& self, bool& searching) noexcept {
+        detail::give_all_back();
         if (!searching) searching = sleepers_.start_search(size());
         if (!searching) return nullptr;
         for (unsigned i = 0; i != self.spin_limit; ++i) {

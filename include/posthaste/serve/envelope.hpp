@@ -41,10 +41,9 @@ struct envelope_kind {
 /// What queues carry: the message and what is needed to handle it. Lives in recycled memory, and
 /// is small: what goes from one processor's cache to another's is what a message costs.
 struct envelope : letter {
+    unsigned attempt = 1;  // first: here is room behind what a letter has
     const envelope_kind* kind;
     const handler_entry* how = nullptr;
-    unsigned attempt = 1;
-    bool waits_for_room = false;  ///< stands in a waiting_room, under its lock
 
     explicit envelope(const envelope_kind& k) noexcept : kind(&k) {}
     envelope(const envelope&) = delete;
@@ -65,6 +64,7 @@ struct request {
     time_point deadline = never;  ///< of the caller, for those who find it in a queue, or late
     detail::due_time due;         ///< of a call that was begun before anyone read the clock
     bool only_room = false;       ///< a send that waits for room: it ends when it is accepted
+    bool waits_for_room = false;  ///< stands in a waiting_room, under its lock
 
     /// Stores how it ended, for the caller. Only by the handler's side, before it settles.
     virtual void fail(failure f) noexcept = 0;

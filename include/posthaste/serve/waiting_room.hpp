@@ -27,7 +27,7 @@ public:
             count_.fetch_sub(1, std::memory_order_relaxed);
             return place::reserved;
         }
-        e.waits_for_room = true;
+        e.call()->waits_for_room = true;
         e.next = nullptr;
         (first_ ? last_->next : first_) = &e;
         last_ = &e;
@@ -36,7 +36,7 @@ public:
     /// Takes `e` back; false: it has been admitted.
     bool leave(envelope& e) noexcept {
         const std::lock_guard guard(mutex_);
-        if (!e.waits_for_room) return false;
+        if (!e.call()->waits_for_room) return false;
         letter* before = nullptr;
         letter* l = first_;
         for (; l != &e; l = l->next) before = l;
@@ -72,7 +72,7 @@ public:
 
 private:
     void gone(envelope& e) noexcept {
-        e.waits_for_room = false;
+        e.call()->waits_for_room = false;
         count_.fetch_sub(1, std::memory_order_relaxed);
     }
 
@@ -81,7 +81,7 @@ private:
     // relaxed: counting down needs no order.
     std::atomic<std::size_t> count_ = 0;
     std::mutex mutex_;
-    letter* first_ = nullptr;  // guarded by mutex_, as all below and envelope::waits_for_room
+    letter* first_ = nullptr;  // guarded by mutex_, as all below and request::waits_for_room
     letter* last_ = nullptr;
     bool shut_ = false;
 };

@@ -1,0 +1,27 @@
+// Where a thread's objects of late are, to fetch them in time.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/detail/config.hpp>
+#include <posthaste/detail/this_thread.hpp>
+
+#include <cstdint>
+#include <utility>
+
+namespace posthaste::detail {
+
+/// The way from `p` to what this thread asked about four times before, in units of 16 bytes. Only a
+/// hint: what was there may be gone, or farther away than the number can say.
+POSTHASTE_NOINLINE inline std::int32_t trail_to(const void* p) noexcept {
+    thread_state& here = this_thread_inlined();
+    const auto at = reinterpret_cast<std::uintptr_t>(p);
+    const std::uintptr_t before = std::exchange(here.trail[here.trail_next++ % 4], at);
+    return static_cast<std::int32_t>(static_cast<std::intptr_t>(before - at) / 16);
+}
+
+/// For prefetch() only.
+inline const void* end_of_trail(const void* p, std::int32_t trail) noexcept {
+    return reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) +
+                                         static_cast<std::uintptr_t>(std::intptr_t{trail} * 16));
+}
+
+}  // namespace posthaste::detail

@@ -1,0 +1,27 @@
+#include "../support/catch.hpp"
+
+#include <posthaste/detail/trail.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+using namespace posthaste::detail;
+
+TEST_CASE("trail: leads to what this thread asked about four times before") {
+    struct alignas(16) thing {
+        std::array<std::byte, 48> bytes;
+    };
+    static std::array<thing, 12> things;
+    std::array<std::int32_t, 12> trails{};
+    const auto nth = [](std::size_t i) { return i * 7 % 12; };  // here and there
+    for (std::size_t i = 0; i != 12; ++i) trails[i] = trail_to(&things[nth(i)]);
+    for (std::size_t i = 4; i != 12; ++i)
+        CHECK(end_of_trail(&things[nth(i)], trails[i]) == &things[nth(i - 4)]);
+}
+
+TEST_CASE("trail: may be followed wherever it leads") {
+    prefetch(nullptr);
+    prefetch(end_of_trail(nullptr, 1));
+    prefetch(end_of_trail(nullptr, -1));
+}
