@@ -36,6 +36,8 @@ public:
     }
     void unhandled_exception() noexcept { outcome_.template emplace<2>(std::current_exception()); }
 
+    /// nullptr if it gave none.
+    stored* value() noexcept { return std::get_if<1>(&outcome_); }
     /// What it threw; null if it did not.
     std::exception_ptr thrown() const noexcept {
         return outcome_.index() == 2 ? *std::get_if<2>(&outcome_) : nullptr;

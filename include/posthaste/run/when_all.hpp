@@ -24,16 +24,27 @@ public:
 
     /// `at_end` is called at the child's end; it finds this by child.owner(), and ends with
     /// ended().
-    void start(promise_base& child, frame& parent, const context* under,
+    /// True: it has ended.
+    bool start(promise_base& child, frame& parent, const context* under,
                ended_fn at_end = &joint::ended) noexcept {
         parent_ = &parent;
         child.place(*parent.at, under, at_end, this);
-        if (child.start_here()) ++ended_at_once_;
+        const bool at_once = child.start_here();
+        if (at_once) ++ended_at_once_;
+        return at_once;
     }
     static void ended(promise_base& child) noexcept {
         joint& self = *static_cast<joint*>(child.owner());
-        if (child.starter_is_here()) return;
-        if (self.count_home(1)) self.parent_->at->transfer(*self.parent_);
+        if (!child.starter_is_here()) self.leave();
+    }
+    /// Somebody more to be waited for, until leave(); false if all have ended.
+    bool join() noexcept {
+        std::size_t n = left_.load(std::memory_order_relaxed);
+        while (n != 0 && !left_.compare_exchange_weak(n, n + 1, std::memory_order_relaxed)) {}
+        return n != 0;
+    }
+    void leave() noexcept {
+        if (count_home(1)) parent_->at->transfer(*parent_);
     }
     /// After the last start(); true if some are still under way: then *this may be gone.
     bool suspend() noexcept { return !count_home(ended_at_once_ + 1); }
@@ -45,6 +56,7 @@ private:
     }
 
     // (1) releases each task's outcome to the last one, which acquires all of them.
+    // relaxed: join() has nothing to give, and leave() follows it.
     std::atomic<std::size_t> left_;  // tasks that have not ended, and the starter
     std::size_t ended_at_once_ = 0;
     frame* parent_ = nullptr;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/run/when_all.hpp>
+#include <posthaste/wait/inner_stop.hpp>
 
 #include <atomic>
 #include <coroutine>
@@ -27,13 +28,12 @@ public:
     template <homed Promise>
     bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
         frame& parent = h.promise();
-        under_.emplace(*parent.under, stop_.token());
-        if (!outer_.arm(parent.stop())) stop_.request_stop();
+        inner_.open(*parent.under);
         start(parent, std::index_sequence_for<Tasks...>());
         return joint_.suspend();
     }
     outcome await_resume() {
-        outer_.disarm();
+        inner_.close();
         return take(std::index_sequence_for<Tasks...>());
     }
 
@@ -48,11 +48,11 @@ private:
     void start_one(frame& parent) noexcept {
         if (winner_.load(std::memory_order_relaxed) != nobody) return joint_.skip();
         promise_base& child = std::get<I>(tasks_).promise();
-        joint_.start(child, parent, &*under_, [](promise_base& p) noexcept {
+        joint_.start(child, parent, &inner_.under(), [](promise_base& p) noexcept {
             any_of& self = static_cast<joint_of&>(*static_cast<joint*>(p.owner())).of;
             std::size_t none = nobody;
             if (self.winner_.compare_exchange_strong(none, I, std::memory_order_relaxed)) {
-                self.stop_.request_stop();
+                self.inner_.request();
             }
             joint::ended(p);
         });
@@ -68,14 +68,6 @@ private:
         return *std::move(first);
     }
 
-    struct link : stop_link {
-        explicit link(any_of& a) noexcept
-            : stop_link(
-                  [](stop_node& n) noexcept { static_cast<link&>(n).of.stop_.request_stop(); }),
-              of(a) {}
-        any_of& of;
-    };
-
     struct joint_of : joint {
         explicit joint_of(any_of& a) noexcept : joint(sizeof...(Tasks)), of(a) {}
         any_of& of;
@@ -83,10 +75,8 @@ private:
 
     joint_of joint_{*this};
     std::atomic<std::size_t> winner_ = nobody;  // relaxed: joint_ orders it before it is used
-    stop_source stop_;
-    std::optional<context> under_;
-    link outer_{*this};
-    std::tuple<Tasks...> tasks_;  // goes first: while they stand still they listen to stop_
+    inner_stop inner_;
+    std::tuple<Tasks...> tasks_;  // goes first: while they stand still they listen to inner_
 };
 
 }  // namespace detail

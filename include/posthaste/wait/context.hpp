@@ -44,6 +44,10 @@ public:
         : home_(&h), stop_(stop), deadline_(deadline) {}
     /// The same, listening to another stop.
     context(const context& other, stop_token stop) noexcept : context(other) { stop_ = stop; }
+    /// The same, listening to another stop, and given up at `end` at the latest.
+    context(const context& other, stop_token stop, time_point end) noexcept : context(other, stop) {
+        deadline_ = std::min(deadline_, end);
+    }
     context(const context& other) noexcept
         : home_(other.home_),
           stop_(other.stop_),
