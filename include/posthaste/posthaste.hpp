@@ -33,9 +33,11 @@
 #include <posthaste/serve/bus.hpp>
 #include <posthaste/serve/client.hpp>
 #include <posthaste/serve/dead_letters.hpp>
+#include <posthaste/serve/first_of.hpp>
 #include <posthaste/serve/gather.hpp>
 #include <posthaste/serve/message.hpp>
 #include <posthaste/serve/mode.hpp>
+#include <posthaste/serve/quorum.hpp>
 #include <posthaste/serve/scheduled.hpp>
 
 // guard: what stands between a caller and trouble

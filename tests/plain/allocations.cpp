@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdio>
 #include <string>
+#include <tuple>
 
 using namespace posthaste;
 using namespace std::chrono_literals;
@@ -133,6 +134,24 @@ task<> call_two(client<ask> c) {
         if (*std::get<0>(both) != i) ++errors;
     }
 }
+task<> call_two_in_time(client<ask> c) {
+    for (long i = 0; i != rounds; ++i) {
+        const auto both = co_await gather(1s, c.call(i), c.call(i + 1));
+        if (*std::get<0>(both) != i) ++errors;
+    }
+}
+task<> call_until_one_is_good(client<ask> c) {
+    for (long i = 0; i != rounds; ++i) {
+        const auto one = co_await first_of(c.call(i), c.call(i));
+        if (*one != i) ++errors;
+    }
+}
+task<> call_until_two_are_good(client<ask> c) {
+    for (long i = 0; i != rounds; ++i) {
+        const auto two = co_await quorum(2, c.call(i), c.call(i), c.call(i));
+        if (!two) ++errors;
+    }
+}
 const keyed_text keys[] = {{"a key that is longer than what is stored in place"},
                            {"another key that is longer than what is stored in place"}};
 task<> send_texts(client<keyed_text> c, std::atomic<long>& handled) {
@@ -176,6 +195,9 @@ void all_on(const char* where, bus& app, counters& c, On on) {
     go("call, a task", [&] { return call_many(coroutine); });
     go("call, a task that suspends", [&] { return call_many(later); });
     go("gather of two", [&] { return call_two(later); });
+    go("gather of two, in time", [&] { return call_two_in_time(later); });
+    go("first_of two", [&] { return call_until_one_is_good(later); });
+    go("quorum, two of three", [&] { return call_until_two_are_good(later); });
     go("send, serial", [&] { return send_many(app.client<note>("serial"), c.handled, 1); });
     go("send, parallel", [&] { return send_many(app.client<note>("parallel"), c.handled, 1); });
     go("send, keyed, 8 keys", [&] { return send_many(app.client<note>("keyed"), c.handled, 8); });

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <string>
 #include <tuple>
+#include <vector>
 
 using namespace posthaste;
 using namespace std::chrono_literals;
@@ -149,6 +150,29 @@ bool scheduled_example(client<get_profile> users, time_point time) {
     return right && beat.cancel();
 }
 
+std::vector<std::string> notes;
+void note(const failure& why) { notes.push_back(why.message()); }
+task<long> gather_in_time_example(client<check> stock, client<price_of> price, int sku) {
+    auto page = co_await gather(200ms, stock.call(sku), price.call(sku));
+    if (auto& left = std::get<0>(page); !left) note(left.error());  // deadline_exceeded, maybe
+    co_return std::get<1>(page).value_or(0);
+}
+
+task<int> first_of_example(client<check> near, client<check> far, int sku) {
+    result<int> left = co_await first_of(near.call(sku), far.call(sku));
+    co_return left.value_or(0);
+}
+
+int used_replies = 0;
+void use(int n) { used_replies += n; }
+task<result<void>> quorum_example(client<check> a, client<check> b, client<check> c, int x) {
+    auto written = co_await quorum(2, a.call(x), b.call(x), c.call(x));
+    if (!written) co_return written.error();  // result<std::array<result<reply>, 3>>
+    for (auto& r : *written)
+        if (r) use(*r);  // two of them are good, or all three
+    co_return result<void>();
+}
+
 class account {
 public:
     long operator()(deposit d) { return cents_ += d.cents; }
@@ -186,6 +210,17 @@ void bus_examples() {
         return gather_example(app.client<check>("stock"), app.client<price_of>("price"), 3);
     }) == 90,
            "gather");
+    const auto stock = app.client<check>("stock");
+    demand(app.run([&] {
+        return gather_in_time_example(app.client<check>("nobody"), app.client<price_of>("price"),
+                                      3);
+    }) == 30 && notes.size() == 1,
+           "gather: with a deadline");
+    demand(app.run([&] { return first_of_example(stock, app.client<check>("nobody"), 3); }) == 3,
+           "first_of");
+    demand(app.run([&] { return quorum_example(stock, stock, stock, 3); }).has_value() &&
+               used_replies == 6,
+           "quorum");
 }
 
 void mode_and_policy_examples() {

@@ -1,12 +1,15 @@
 #include <posthaste/serve/gather.hpp>
 
-#include "../support/conversation.hpp"
+#include "../support/branches.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 using namespace posthaste;
 using namespace std::chrono_literals;
@@ -79,4 +82,251 @@ TEST_CASE("gather: when the caller is cancelled, all of its calls end") {
     caller.stop();
     sim.advance(1ms);
     CHECK(caller.value() == "value; cancelled, unknown");
+}
+
+TEST_CASE("gather: any number of calls of one kind, as a vector, in their order") {
+    testing::no_frames_left frames;
+    simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 6))));
+    bus app(sim);
+    testing::errands work;
+    work.at(app, "work");
+    const auto w = app.client<testing::errand>("work");
+    app.run([&]() -> task<> {
+        std::vector<call_operation<testing::errand>> calls;
+        for (int n : {30, 10, 20}) calls.push_back(w.call(n * 1ms, n != 10));
+        auto all = co_await gather(std::move(calls));
+        REQUIRE(all.size() == 3);
+        CHECK(*all[0] == 30);
+        CHECK(outcome(all[1]) == "unavailable, complete");
+        CHECK(*all[2] == 20);
+        CHECK(sim.elapsed() == 30ms);
+        calls.clear();
+        auto none = co_await gather(std::move(calls));
+        CHECK(none.empty());
+        auto none_in_time = co_await gather(1s, std::vector<call_operation<testing::errand>>());
+        CHECK(none_in_time.empty());
+    });
+}
+
+TEST_CASE("gather: with a deadline, what came in time is there, and the rest says it was late") {
+    testing::no_frames_left frames;
+    simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 6))));
+    bus app(sim);
+    testing::errands work;
+    work.at(app, "work");
+    work.at(app, "busy", 1);
+    const auto w = app.client<testing::errand>("work"), b = app.client<testing::errand>("busy");
+    app.run([&]() -> task<> {
+        auto page = co_await gather(200ms, w.call(100ms, true), w.call(150ms, false),
+                                    b.call(300ms, true), b.call(1ms, true));
+        auto& [quick, bad, slow, queued] = page;
+        CHECK(*quick == 100);
+        CHECK(outcome(bad) == "unavailable, complete");
+        CHECK(outcome(slow) == "deadline exceeded, unknown");
+        CHECK(slow.error().path() == "busy");
+        CHECK(outcome(queued) == "deadline exceeded, none");
+        CHECK(sim.elapsed() == 200ms);
+        static_cast<void>(co_await sleep_for(1ms));
+        CHECK(work.stopped == 1);  // the slow one's handler
+        CHECK(work.running == 0);
+    });
+}
+
+TEST_CASE("gather: it does not wait for its deadline where all have ended before") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    app.handle<note>("note", [](note) {});
+    testing::errands work;
+    work.at(app, "work");
+    const auto n = app.client<note>("note");
+    const auto w = app.client<testing::errand>("work");
+    app.run([&]() -> task<> {
+        const auto steps = sim.steps();
+        auto at_once = co_await gather(1h, n.call(1), n.call(2));
+        CHECK(std::get<0>(at_once).has_value());
+        CHECK(sim.steps() == steps);  // no queue, no timer
+        auto soon = co_await gather(1h, w.call(3ms, true), w.call(5ms, true));
+        CHECK(*std::get<1>(soon) == 5);
+        CHECK(sim.elapsed() == 5ms);
+    });
+    CHECK(sim.elapsed() == 5ms);  // nor does a timer of it go on
+}
+
+TEST_CASE("gather: its deadline is inherited, and stops what does not look at deadlines") {
+    testing::no_frames_left frames;
+    simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 6))));
+    bus app(sim);
+    int ended = 0;
+    const auto careless = [&]() -> task<result<int>> {
+        const context& ctx = co_await this_context;
+        CHECK(ctx.deadline() == sim.now() + 200ms);
+        const auto slept = co_await sleep_for(1h);
+        ++ended;
+        if (!slept) co_return slept.error();
+        co_return 1;
+    };
+    const auto deaf = [&]() -> task<result<int>> {
+        co_await testing::sleep_soundly(300ms);
+        ++ended;
+        co_return 2;
+    };
+    app.run([&]() -> task<> {
+        auto both = co_await gather(200ms, careless(), deaf());
+        CHECK(ended == 2);  // who does not heed the stop is awaited all the same
+        CHECK(outcome(std::get<0>(both)) == "deadline exceeded, none");
+        CHECK(*std::get<1>(both) == 2);
+        CHECK(sim.elapsed() == 300ms);
+        const context& mine = co_await this_context;
+        CHECK_FALSE(mine.stop_requested());
+    });
+}
+
+TEST_CASE("gather: the caller's own deadline counts, where it is nearer") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    testing::errands work;
+    work.at(app, "work");
+    struct outer {
+        using reply = std::string;
+    };
+    app.handle<outer>("outer",
+                      [w = app.client<testing::errand>("work")](outer) -> task<std::string> {
+                          auto both = co_await gather(1h, w.call(10ms, true), w.call(1s, true));
+                          co_return outcome(std::get<0>(both)) + "; " + outcome(std::get<1>(both));
+                      });
+    const auto o = app.client<outer>("outer", deadline(50ms));
+    app.run([&]() -> task<> {
+        const auto late = co_await o.call();
+        CHECK(outcome(late) == "deadline exceeded, unknown");
+        CHECK(sim.elapsed() == 50ms);
+        static_cast<void>(co_await sleep_for(1ms));
+        CHECK(work.running == 0);
+        CHECK(sim.elapsed() == 51ms);
+    });
+}
+
+TEST_CASE("gather: cancelled, its calls say so, and not that they were late") {
+    testing::no_frames_left frames;
+    simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 6))));
+    bus app(sim);
+    testing::errands work;
+    work.at(app, "work");
+    const auto both = [](client<testing::errand> w) -> task<std::string> {
+        auto r = co_await gather(100ms, w.call(20ms, true), w.call(90ms, true));
+        co_return outcome(std::get<0>(r)) + "; " + outcome(std::get<1>(r));
+    };
+    launched<std::string> caller(sim, both(app.client<testing::errand>("work")));
+    sim.advance(30ms);
+    caller.stop();
+    sim.advance(0ms);
+    CHECK(caller.value() == "value; cancelled, unknown");
+}
+
+TEST_CASE("gather: what was cancelled for a reason of its own, before the time, stays so") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    const auto gives_up = []() -> task<result<int>> { co_return failure(code::cancelled); };
+    const auto goes_on = []() -> task<result<int>> {
+        const auto slept = co_await sleep_for(1h);
+        if (!slept) co_return slept.error();
+        co_return 1;
+    };
+    app.run([&]() -> task<> {
+        auto both = co_await gather(10ms, gives_up(), goes_on());
+        CHECK(outcome(std::get<0>(both)) == "cancelled, none");
+        CHECK(outcome(std::get<1>(both)) == "deadline exceeded, none");
+    });
+}
+
+TEST_CASE("gather: no time at all, or all of it") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    testing::errands work;
+    work.at(app, "work");
+    const auto w = app.client<testing::errand>("work");
+    app.run([&]() -> task<> {
+        for (const duration d : {duration::zero(), duration(-1), duration::min()}) {
+            auto late = co_await gather(d, w.call(1ms, true), w.call(0ms, true));
+            CHECK(outcome(std::get<0>(late)) == "deadline exceeded, none");
+            CHECK(outcome(std::get<1>(late)) == "deadline exceeded, none");
+        }
+        CHECK(sim.elapsed() == 0ms);
+        auto all = co_await gather(forever, w.call(1ms, true), w.call(4s, true));
+        CHECK(*std::get<1>(all) == 4000);
+    });
+}
+
+TEST_CASE("gather: an exception of a task comes out when all have ended") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bool ended = false;
+    const auto throws = []() -> task<result<int>> {
+        co_await yield();
+        throw std::runtime_error("thrown");
+    };
+    const auto waits = [&]() -> task<result<int>> {
+        static_cast<void>(co_await sleep_for(1h));
+        ended = true;
+        co_return 1;
+    };
+    const auto body = [&]() -> task<> {
+        static_cast<void>(co_await gather(10ms, throws(), waits()));
+    };
+    CHECK_THROWS_WITH(sync_wait(sim, body()), "thrown");
+    CHECK(ended);
+}
+
+TEST_CASE("gather: with a deadline, 1,000 seeds end as a clock would have it") {
+    testing::no_frames_left frames;
+    for (std::uint64_t seed = 1; seed != 1001; ++seed) {
+        simulation sim(seed);
+        bus app(sim);
+        testing::errands work;
+        work.at(app, "work");
+        const auto w = app.client<testing::errand>("work");
+        const auto all = testing::some_errands(seed, 1 + seed % 8);
+        const duration within = 10ms * (seed / 8 % 25) + 9ms + 500us;
+        bool right = true;
+        duration longest{};
+        app.run([&]() -> task<> {
+            std::vector<call_operation<testing::errand>> calls;
+            for (const auto& e : all) calls.push_back(w.call(e));
+            const auto results = co_await gather(within, std::move(calls));
+            for (std::size_t i = 0; i != all.size(); ++i) {
+                const auto& [length, good] = all[i];
+                longest = std::max(longest, length);
+                const std::string expected = length > within ? "deadline exceeded, unknown"
+                                             : good          ? "value"
+                                                             : "unavailable, complete";
+                right = right && outcome(results[i]) == expected;
+            }
+            right = right && sim.elapsed() == std::min(longest, within);
+        });
+        INFO("seed " << seed);
+        REQUIRE(right);
+    }
+}
+
+TEST_CASE("gather: destroyed where it stands, all of it is gone") {
+    testing::no_frames_left frames;
+    simulation sim;
+    event never_set;
+    const auto stands = [&]() -> task<result<int>> {
+        static_cast<void>(co_await never_set.wait());
+        co_return 1;
+    };
+    {
+        const auto body = [&]() -> task<> {
+            static_cast<void>(co_await gather(1h, stands(), stands()));
+        };
+        launched<void> caller(sim, body());
+        sim.advance(1ms);
+        CHECK_FALSE(caller.done());
+    }
+    sim.run_until_idle();
+    CHECK(sim.elapsed() == 1ms);  // its timer is gone, too
 }

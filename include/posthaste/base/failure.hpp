@@ -99,6 +99,7 @@ public:
     /// What the handler threw; null if it did not throw.
     const std::exception_ptr& exception() const noexcept { return exception_; }
 
+    failure& code(posthaste::code c) noexcept { return code_ = c, *this; }
     failure& effect(posthaste::effect e) noexcept { return effect_ = e, *this; }
     failure& retry_after(duration d) noexcept { return retry_after_ = d, *this; }
     failure& exception(std::exception_ptr e) noexcept { return exception_ = std::move(e), *this; }

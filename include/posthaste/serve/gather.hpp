@@ -3,10 +3,166 @@
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/run/when_all.hpp>
+#include <posthaste/wait/inner_stop.hpp>
+#include <posthaste/wait/timer.hpp>
 
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 namespace posthaste {
+
+namespace detail {
+
+template <typename... Calls>
+consteval bool checked_gather() {
+    static_assert(
+        (a_result<await_result_t<Calls>> && ...),
+        "gather() takes calls, which end in a result; for other awaitables write when_all()");
+    return true;
+}
+
+template <awaitable Call>
+auto as_tasks(std::vector<Call> calls) {
+    std::vector<task_for<Call>> tasks;
+    tasks.reserve(calls.size());
+    for (Call& c : calls) tasks.push_back(as_task(std::move(c)));
+    return tasks;
+}
+
+/// What all gatherings under a deadline do, whatever their types: the branches know when their time
+/// is over; who goes on nevertheless is asked to stop, and its `cancelled` told as what it is.
+class gathering : private joint {
+public:
+    gathering(std::size_t branches, duration allowed) noexcept
+        : joint(branches), allowed_(allowed) {}
+    gathering(gathering&& not_yet) noexcept
+        : joint(std::move(not_yet)), allowed_(not_yet.allowed_) {}
+    ~gathering() { close(); }
+
+    void open(frame& parent) noexcept {
+        parent_ = &parent;
+        const context& outer = *parent.under;
+        due_ = std::min(outer.deadline(), saturating_add(parent.at->now(), allowed_));
+        inner_.open(outer, due_);
+    }
+    template <typename T>
+    void start(const task<result<T>>& branch) noexcept {
+        if (!joint::start(branch.promise(), *parent_, &inner_.under(), &gathering::ended<T>)) {
+            stands_ = true;
+        }
+    }
+    /// After the last start(); true if some are still under way: then *this may be gone.
+    bool suspend() noexcept {
+        if (stands_) parent_->at->arm(alarm_, due_);
+        return joint::suspend();
+    }
+    void close() noexcept {
+        if (std::exchange(stands_, false)) parent_->at->disarm(alarm_);
+        inner_.close();
+    }
+
+private:
+    template <typename T>
+    static void ended(promise_base& p) noexcept {
+        gathering& self = static_cast<gathering&>(*static_cast<joint*>(p.owner()));
+        result<T>* const r = static_cast<task_promise<result<T>>&>(p).value();
+        if (r && !*r && r->error().code() == code::cancelled &&
+            self.late_.load(std::memory_order_relaxed)) {
+            failure why = std::move(*r).error();
+            *r = std::move(why.code(code::deadline_exceeded));
+        }
+        joint::ended(p);
+    }
+
+    // A timer fires under a lock, and a stop calls whom it may concern: so it is posted.
+    struct alarm : timer, work {
+        explicit alarm(gathering& g) noexcept
+            : timer([](timer& t) noexcept { static_cast<alarm&>(t).ring(); }), of(g) {
+            run = [](work& w) noexcept { static_cast<alarm&>(w).stop(); };
+        }
+        void ring() noexcept {
+            of.late_.store(true, std::memory_order_relaxed);
+            if (of.join()) of.parent_->at->post(*this);
+        }
+        void stop() noexcept {
+            of.inner_.request();
+            of.leave();
+        }
+        gathering& of;
+    };
+
+    duration allowed_;
+    time_point due_ = never;
+    frame* parent_ = nullptr;
+    bool stands_ = false;  // some did not end at once: the alarm may be armed
+    std::atomic<bool> late_ = false;  // relaxed: who is stopped for it comes after it by that stop
+    inner_stop inner_;
+    alarm alarm_{*this};
+};
+
+/// `Tasks` are task<result<T>>s.
+template <typename... Tasks>
+class gathered {
+public:
+    static constexpr bool keeps_home = true;
+    explicit gathered(duration allowed, Tasks... tasks) noexcept
+        : all_(sizeof...(Tasks), allowed), tasks_(std::move(tasks)...) {}
+    bool await_ready() const noexcept { return sizeof...(Tasks) == 0; }
+    template <homed Promise>
+    bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
+        all_.open(h.promise());
+        std::apply([&](auto&... t) { (all_.start(t), ...); }, tasks_);
+        return all_.suspend();
+    }
+    auto await_resume() {
+        all_.close();
+        using results = std::tuple<typename Tasks::value_type...>;
+        return std::apply([](auto&... t) { return results{t.promise().take()...}; }, tasks_);
+    }
+
+private:
+    gathering all_;
+    std::tuple<Tasks...> tasks_;
+};
+
+template <typename T>
+class gathered_in {
+public:
+    static constexpr bool keeps_home = true;
+    gathered_in(duration allowed, std::vector<task<result<T>>> tasks) noexcept
+        : all_(tasks.size(), allowed), tasks_(std::move(tasks)) {}
+    bool await_ready() const noexcept { return tasks_.empty(); }
+    template <homed Promise>
+    bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
+        all_.open(h.promise());
+        for (auto& t : tasks_) all_.start(t);
+        return all_.suspend();
+    }
+    std::vector<result<T>> await_resume() {
+        all_.close();
+        std::vector<result<T>> results;
+        results.reserve(tasks_.size());
+        for (auto& t : tasks_) results.push_back(t.promise().take());
+        return results;
+    }
+
+private:
+    gathering all_;
+    std::vector<task<result<T>>> tasks_;
+};
+
+template <typename T>
+gathered_in<T> gather_in(duration allowed, std::vector<task<result<T>>> tasks) {
+    return gathered_in<T>(allowed, std::move(tasks));
+}
+
+}  // namespace detail
 
 /// Makes all the calls, and goes on when the last has ended; what failed is told beside what did
 /// not.
@@ -15,12 +171,45 @@ namespace posthaste {
 ///     auto& [left, cents] = page;                // result<int>, result<long>
 ///
 /// Cost       a recycled frame a call.
+/// Cancel     all of them are asked to stop, and awaited.
 template <awaitable... Calls>
 [[nodiscard]] auto gather(Calls... calls) {
-    static_assert(
-        (detail::a_result<await_result_t<Calls>> && ...),
-        "gather() takes calls, which end in a result; for other awaitables write when_all()");
+    static_assert(detail::checked_gather<Calls...>());
     return when_all(std::move(calls)...);
+}
+
+/// The same for any number of calls of one kind; gives a vector of their results.
+/// Cost       besides, a vector of tasks and one of results.
+template <awaitable Call>
+[[nodiscard]] auto gather(std::vector<Call> calls) {
+    static_assert(detail::checked_gather<Call>());
+    return when_all(detail::as_tasks(std::move(calls)));
+}
+
+/// Makes all the calls, and goes on when the last has ended, or the time is over: what came until
+/// then is there, and who has not answered is cancelled and awaited.
+///
+///     auto page = co_await gather(200ms, stock.call(sku), price.call(sku));
+///     if (auto& left = std::get<0>(page); !left) note(left.error());   // deadline_exceeded, maybe
+///
+/// The calls and what they call inherit the deadline; the caller's own may be nearer.
+///
+/// Errors     each call its own; deadline_exceeded of those that came too late, with an effect() as
+///            any other.
+/// Cost       a recycled frame a call, and a timer, unless all end at once.
+/// Cancel     as gather() without a deadline; they say `cancelled`.
+template <typename Rep, typename Period, awaitable... Calls>
+[[nodiscard]] auto gather(std::chrono::duration<Rep, Period> within, Calls... calls) {
+    static_assert(detail::checked_gather<Calls...>());
+    return detail::gathered<detail::task_for<Calls>...>(to_duration(within),
+                                                        detail::as_task(std::move(calls))...);
+}
+
+/// The same for any number of calls of one kind; gives a vector of their results.
+template <typename Rep, typename Period, awaitable Call>
+[[nodiscard]] auto gather(std::chrono::duration<Rep, Period> within, std::vector<Call> calls) {
+    static_assert(detail::checked_gather<Call>());
+    return detail::gather_in(to_duration(within), detail::as_tasks(std::move(calls)));
 }
 
 }  // namespace posthaste
