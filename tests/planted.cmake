@@ -68,6 +68,12 @@ bug(mailbox_accepts_after_shut
 ]==]
   replace [==[]==]
   program explore/mailbox_explore)
+bug(work_queue_sends_nobody
+  about "a letter waits, and a place is free: a reader that finds more sends nobody"
+  header carry/work_queue.hpp
+  find [==[one_more = !open_place();]==]
+  replace [==[open_place();]==]
+  program explore/work_queue_explore)
 bug(reply_cell_settles_by_store
   about "resumed twice: a call is ended by a load and a store"
   header wait/reply_cell.hpp

@@ -6,33 +6,35 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <limits>
-#include <set>
 
 using namespace posthaste;
 using put_result = work_queue::put_result;
 
-TEST_CASE("work_queue: sends a reader with each letter, up to n, then queues") {
-    work_queue queue(2);
-    std::array<letter, 4> letters;
+TEST_CASE("work_queue: sends a reader with a letter, and by that one up to n, then queues") {
+    work_queue queue(3);
+    std::array<letter, 5> letters;
+    bool one_more = true;
     CHECK(queue.idle());
     CHECK(queue.put(letters[0]) == put_result::claimed);
-    CHECK(queue.put(letters[1]) == put_result::claimed);
-    CHECK(queue.put(letters[2]) == put_result::queued);
+    CHECK(queue.put(letters[1]) == put_result::queued);  // the first reader is on its way
+    CHECK(queue.take(one_more) == &letters[0]);
+    CHECK(one_more);
+    CHECK(queue.take(one_more) == &letters[1]);
+    CHECK_FALSE(one_more);
+    CHECK(queue.put(letters[2]) == put_result::claimed);  // the third
     CHECK(queue.put(letters[3]) == put_result::queued);
+    CHECK(queue.take(one_more) == &letters[2]);
+    CHECK_FALSE(one_more);  // all are there
+    CHECK(queue.put(letters[4]) == put_result::queued);
     CHECK_FALSE(queue.idle());
 }
 
-TEST_CASE("work_queue: gives every letter once, in whatever order") {
+TEST_CASE("work_queue: gives every letter once, the oldest first") {
     work_queue queue(4);
     std::array<letter, 100> letters;
     for (auto& l : letters) CHECK(queue.put(l) != put_result::refused);
-    std::set<letter*> taken;
-    for (std::size_t i = 0; i != letters.size(); ++i) taken.insert(queue.take());
-    CHECK(taken.size() == letters.size());
-    CHECK(*taken.begin() == &letters.front());
-    CHECK(*taken.rbegin() == &letters.back());
-    CHECK(queue.take() == nullptr);
+    for (auto& l : letters) CHECK(queue.take_beside() == &l);
+    CHECK(queue.take_beside() == nullptr);
 }
 
 TEST_CASE("work_queue: a reader leaves only where nothing is left") {
@@ -40,10 +42,10 @@ TEST_CASE("work_queue: a reader leaves only where nothing is left") {
     std::array<letter, 2> letters;
     CHECK(queue.put(letters[0]) == put_result::claimed);
     CHECK_FALSE(queue.release());
-    CHECK(queue.take());
+    CHECK(queue.take_beside());
     CHECK(queue.put(letters[1]) == put_result::queued);
     CHECK_FALSE(queue.release());
-    CHECK(queue.take());
+    CHECK(queue.take_beside());
     CHECK_FALSE(queue.idle());
     CHECK(queue.release());
     CHECK(queue.idle());
@@ -58,7 +60,7 @@ TEST_CASE("work_queue: claim() is for up to n, while nothing is queued") {
     CHECK_FALSE(queue.claim());
     CHECK(queue.put(l) == put_result::queued);  // both readers are about
     CHECK_FALSE(queue.release());
-    CHECK(queue.take() == &l);
+    CHECK(queue.take_beside() == &l);
     CHECK(queue.release());
     CHECK(queue.claim());
     CHECK(queue.release());
@@ -72,16 +74,18 @@ TEST_CASE("work_queue: claim() is for up to n, while nothing is queued") {
 TEST_CASE("work_queue: shut it refuses, and gives what is there") {
     work_queue queue(3);
     std::array<letter, 3> letters;
+    bool one_more = false;
     CHECK(queue.put(letters[0]) == put_result::claimed);
-    CHECK(queue.put(letters[1]) == put_result::claimed);
+    CHECK(queue.put(letters[1]) == put_result::queued);
     queue.shut();
     queue.shut();
     CHECK(queue.put(letters[2]) == put_result::refused);
     CHECK_FALSE(queue.claim());
     CHECK_FALSE(queue.idle());
-    CHECK(queue.take());
-    CHECK(queue.take());
-    CHECK(queue.take() == nullptr);
+    CHECK(queue.take(one_more));
+    CHECK(one_more);
+    CHECK(queue.take(one_more));
+    CHECK(queue.take(one_more) == nullptr);
     CHECK(queue.release());
     CHECK_FALSE(queue.idle());
     CHECK(queue.release());
@@ -95,9 +99,9 @@ TEST_CASE("work_queue: someone who is no reader may take as well") {
     std::array<letter, 2> letters;
     CHECK(queue.put(letters[0]) == put_result::claimed);
     CHECK(queue.put(letters[1]) == put_result::queued);
-    CHECK(queue.take());
-    CHECK(queue.take());
-    CHECK(queue.take() == nullptr);
+    CHECK(queue.take_beside());
+    CHECK(queue.take_beside());
+    CHECK(queue.take_beside() == nullptr);
     CHECK_FALSE(queue.idle());  // the reader that was counted is still to come, and finds nothing
     CHECK(queue.release());
     CHECK(queue.idle());
@@ -111,7 +115,7 @@ TEST_CASE("work_queue: counts as many readers as anybody could want") {
     CHECK(claimed == many);
     letter l;
     CHECK(queue.put(l) == put_result::queued);
-    CHECK(queue.take() == &l);
+    CHECK(queue.take_beside() == &l);
     queue.shut();
     for (std::uint32_t i = 0; i != many; ++i) {
         if (!queue.release()) break;
@@ -121,7 +125,7 @@ TEST_CASE("work_queue: counts as many readers as anybody could want") {
     CHECK(queue.idle());
 }
 
-TEST_CASE("work_queue: behaves as a bag with up to n readers, whatever the order of steps") {
+TEST_CASE("work_queue: no letter waits while a place is free, whatever the order of steps") {
     std::uint64_t random = 1;
     const auto draw = [&](std::uint64_t n) {
         random = random * 6364136223846793005u + 1442695040888963407u;
@@ -130,38 +134,55 @@ TEST_CASE("work_queue: behaves as a bag with up to n readers, whatever the order
     for (std::uint32_t max = 1; max != 20; ++max) {
         work_queue queue(max);
         std::deque<letter> letters;
-        std::set<letter*> model;
-        std::uint32_t readers = 0;
+        std::deque<letter*> waiting;
+        std::uint32_t coming = 0, busy = 0;  // readers about to look; at a letter, or a call
         int wrong = 0;
-        for (int step = 0; step != 1000; ++step) {
-            switch (draw(5)) {
-                case 0:
-                case 1: {
+        for (int step = 0; step != 4000; ++step) {
+            switch (draw(6)) {
+                case 0: {
                     letter& l = letters.emplace_back();
-                    const bool sends_one = readers < max;
-                    wrong += queue.put(l) != (sends_one ? put_result::claimed : put_result::queued);
-                    readers += sends_one;
-                    model.insert(&l);
+                    coming += queue.put(l) == put_result::claimed;
+                    waiting.push_back(&l);
                     break;
                 }
-                case 2: {
-                    letter* const l = queue.take();
-                    wrong += l ? model.erase(l) != 1 : !model.empty();
+                case 1:
+                case 2: {  // a reader looks
+                    if (coming == 0) break;
+                    bool one_more = false;
+                    letter* const l = queue.take(one_more);
+                    wrong += l != (waiting.empty() ? nullptr : waiting.front());
+                    --coming;
+                    if (l) {
+                        waiting.pop_front();
+                        ++busy;
+                        coming += one_more;
+                    } else {
+                        wrong += one_more || !queue.release();
+                    }
                     break;
                 }
-                case 3:
-                    if (readers != 0) {
-                        wrong += queue.release() != model.empty();
-                        readers -= model.empty();
+                case 3:  // a reader is done with a letter
+                    if (busy == 0) break;
+                    --busy;
+                    coming += !queue.release();
+                    break;
+                case 4:
+                    if (queue.claim()) {
+                        wrong += !waiting.empty();
+                        ++busy;
+                    } else {
+                        wrong += waiting.empty() && coming == 0 && busy < max;
                     }
                     break;
                 default: {
-                    const bool free = model.empty() && readers < max;
-                    wrong += queue.claim() != free;
-                    readers += free;
+                    letter* const l = queue.take_beside();
+                    wrong += l != (waiting.empty() ? nullptr : waiting.front());
+                    if (l) waiting.pop_front();
                 }
             }
-            wrong += queue.idle() != (model.empty() && readers == 0);
+            wrong += coming + busy > max;
+            wrong += !waiting.empty() && coming == 0 && busy != max;
+            wrong += queue.idle() != (waiting.empty() && coming + busy == 0);
         }
         CHECK(wrong == 0);
     }

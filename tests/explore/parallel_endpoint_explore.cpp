@@ -1,5 +1,4 @@
 // Who runs on which lane of a parallel endpoint, under every schedule.
-#define POSTHASTE_MUTEX_QUEUE 1
 #include "../support/explorer_endpoint.hpp"
 
 #include <posthaste/serve/parallel_endpoint.hpp>

@@ -1,5 +1,4 @@
-// The word of a work queue, under every schedule; the queue of the letters behind a mutex.
-#define POSTHASTE_MUTEX_QUEUE 1
+// A work queue under every schedule; its lock is the explorer's mutex.
 #include "../support/explorer_lock.hpp"
 
 #include <posthaste/carry/work_queue.hpp>
@@ -24,21 +23,38 @@ struct state {
     marked a, b;
     plain alone;  // the reader's, where there is one at a time
     int readers = 0;
+    bool stuck = false;  // one has not come back
 
-    marked* take_one() {
-        auto* const m = static_cast<marked*>(queue.take());
+    marked* checked(posthaste::letter* l) {
+        auto* const m = static_cast<marked*>(l);
         if (!m) return nullptr;
         m->content.write();
         world::demand(++m->read == 1, "a letter was read twice");
         return m;
     }
+    // One reader, and those that are to be sent meanwhile: they come to it later.
     void read() {
-        do {
-            world::demand(++readers <= N, "more than n readers");
-            while (marked* const m = take_one()) m->handled.write();
-            if (N == 1) alone.write();
-            --readers;
-        } while (!queue.release());
+        for (int sent = 1; sent != 0; --sent) {
+            do {
+                world::demand(++readers <= N, "more than n readers");
+                for (bool one_more = false;;) {
+                    marked* const m = checked(queue.take(one_more));
+                    if (one_more) world::demand(++sent <= N, "more than n readers, some to come");
+                    if (!m) break;
+                    m->handled.write();
+                }
+                if (N == 1) alone.write();
+                --readers;
+            } while (!queue.release());
+        }
+    }
+    // One reader that takes one letter only, and is busy with that until all others have gone.
+    void read_one() {
+        bool one_more = false;
+        marked* const m = checked(queue.take(one_more));
+        if (one_more) read();
+        if (m) m->handled.write();
+        stuck = true;
     }
     void send(marked& m) {
         ++m.sent;
@@ -50,14 +66,19 @@ struct state {
     }
     void send_a() { send(a); }
     void send_b() { send(b); }
+    void send_to_one_stuck() {
+        ++a.sent;
+        a.content.write();
+        if (queue.put(a) == work_queue::put_result::claimed) read_one();
+    }
     void claim() {
         if (queue.claim()) read();
     }
-    void take_beside() { static_cast<void>(take_one()); }
+    void take_beside() { static_cast<void>(checked(queue.take_beside())); }
     void shut() { queue.shut(); }
     void check() {
-        world::demand(queue.idle(), "it is not idle in the end");
-        world::demand(!queue.take(), "something is left");
+        world::demand(queue.idle() == !stuck, "it is not idle in the end");
+        world::demand(!queue.take_beside(), "something is left");
         world::demand(a.read + a.refused == a.sent, "a letter is lost");
         world::demand(b.read + b.refused == b.sent, "another letter is lost");
     }
@@ -82,6 +103,8 @@ int main() {
     r.add("two senders", beside<1, &one::send_a, &one::send_b>);
     r.add("a sender, and a reader without a letter", beside<1, &one::send_a, &one::claim>);
     r.add("two senders, two readers", beside<2, &two::send_a, &two::send_b>);
+    r.add("two senders, two readers, one of which does not come back",
+          beside<2, &two::send_to_one_stuck, &two::send_b>);
     r.add("two senders, and it is shut", beside<1, &one::send_a, &one::send_b, &one::shut>);
     r.add("two senders, and one who takes",
           beside<1, &one::send_a, &one::send_b, &one::take_beside>);

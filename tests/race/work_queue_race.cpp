@@ -7,6 +7,7 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <thread>
 
 using namespace posthaste;
 using namespace posthaste::testing;
@@ -24,7 +25,8 @@ int main() {
     outcome queued("queued behind n readers"), claimed("claimed by a letter"),
         refused("refused, since it was shut"), claimed_alone("claimed without a letter"),
         not_claimed("not claimed"), read_on("more came while a reader was leaving"),
-        two_readers("two readers at a time"), taken_beside("taken by one who is no reader");
+        two_readers("two readers at a time"), one_more("another reader sent by a reader"),
+        taken_beside("taken by one who is no reader");
     faults wrong;
 
     std::unique_ptr<work_queue> queue;
@@ -34,9 +36,9 @@ int main() {
     long alone = 0;  // plain: the reader's, where there is one at a time
     std::atomic<unsigned> readers = 0;  // relaxed: no order but the queue's
     std::atomic<unsigned> taken = 0;
+    std::atomic<unsigned> to_come = 0;  // readers that were sent by readers
 
-    const auto take_one = [&] {
-        letter* const l = queue->take();
+    const auto take_one = [&](letter* l) {
         if (!l) return false;
         auto& m = static_cast<marked&>(*l);
         wrong.expect(m.sent == 1, "a letter whose content is not there");
@@ -49,12 +51,22 @@ int main() {
             const unsigned others = readers.fetch_add(1, std::memory_order_relaxed);
             wrong.expect(others < max_readers, "more than n readers");
             if (others != 0) two_readers.seen();
+            for (bool send_one = false; take_one(queue->take(send_one));) {
+                if (!send_one) continue;
+                one_more.seen();
+                to_come.fetch_add(1, std::memory_order_relaxed);
+            }
             if (max_readers == 1) ++alone;
-            while (take_one()) {}
             stumble(scatter(taken.load(std::memory_order_relaxed), 6));
             readers.fetch_sub(1, std::memory_order_relaxed);
-            if (queue->release()) return;
-            read_on.seen();
+            if (!queue->release()) {
+                read_on.seen();
+            } else {  // and now as another one, if there is one to come
+                unsigned n = to_come.load(std::memory_order_relaxed);
+                while (n != 0 &&
+                       !to_come.compare_exchange_weak(n, n - 1, std::memory_order_relaxed)) {}
+                if (n == 0) return;
+            }
         }
     };
     const auto send = [&](unsigned sender, unsigned round) {
@@ -66,6 +78,7 @@ int main() {
                 case work_queue::put_result::queued: queued.seen(); break;
                 case work_queue::put_result::claimed:
                     claimed.seen();
+                    if (i % 4 == 0) std::this_thread::yield();  // more come before it is read
                     read();
                     break;
                 case work_queue::put_result::refused: refused.seen(); return;
@@ -85,7 +98,7 @@ int main() {
         },
         [&](unsigned) {
             wrong.expect(queue->idle(), "all have gone, but it is not idle");
-            wrong.expect(queue->take() == nullptr, "something is left");
+            wrong.expect(queue->take_beside() == nullptr, "something is left");
             unsigned sum = 0, read_once = 0;
             for (const unsigned a : accepted) sum += a;
             for (const auto& of_one : letters) {
@@ -94,7 +107,7 @@ int main() {
             wrong.expect(taken.load(std::memory_order_relaxed) == sum, "lost, or read twice");
             wrong.expect(read_once == sum, "not every letter was read once");
             return all_seen(queued, claimed, refused, claimed_alone, not_claimed, read_on,
-                            two_readers, taken_beside);
+                            two_readers, one_more, taken_beside);
         },
         [&](unsigned round) { send(0, round); }, [&](unsigned round) { send(1, round); },
         [&](unsigned round) { send(2, round); },
@@ -102,7 +115,7 @@ int main() {
             for (unsigned i = 0; i != 20; ++i) {
                 stumble(scatter(round, 100 + i));
                 if (i % 2 == 0) {
-                    if (take_one()) taken_beside.seen();
+                    if (take_one(queue->take_beside())) taken_beside.seen();
                 } else if (queue->claim()) {
                     claimed_alone.seen();
                     read();
@@ -113,5 +126,5 @@ int main() {
             if (round % 4 != 0) queue->shut();
         });
     return verdict(wrong, queued, claimed, refused, claimed_alone, not_claimed, read_on,
-                   two_readers, taken_beside);
+                   two_readers, one_more, taken_beside);
 }

@@ -16,6 +16,20 @@ struct letter {
     std::int32_t trail = 0;  ///< from here to what its sender put shortly before, in 16 bytes
 };
 
+namespace detail {
+/// A list from its other end. Each letter's trail leads to one some steps on, which is fetched
+/// meanwhile.
+inline letter* turn_round(letter* newest) noexcept {
+    letter* oldest = nullptr;
+    for (letter* l = newest; l;) {
+        prefetch(end_of_trail(l, l->trail));
+        letter* const older = std::exchange(l->next, oldest);
+        oldest = std::exchange(l, older);
+    }
+    return oldest;
+}
+}  // namespace detail
+
 /// The queue of an endpoint that keeps order: an intrusive stack in one word, which the reader
 /// takes as a whole and turns round. (As folly's AtomicQueue; the turning costs each letter one
 /// step.) The same word says whether there is a reader, so putting a letter and finding out that
@@ -93,15 +107,7 @@ private:
     static letter* list(std::uintptr_t word) noexcept {
         return reinterpret_cast<letter*>(word & ~bits);
     }
-    static letter* turned(std::uintptr_t word) noexcept {
-        letter* oldest = nullptr;
-        for (letter* l = list(word); l;) {
-            detail::prefetch(detail::end_of_trail(l, l->trail));
-            letter* const older = std::exchange(l->next, oldest);
-            oldest = std::exchange(l, older);
-        }
-        return oldest;
-    }
+    static letter* turned(std::uintptr_t word) noexcept { return detail::turn_round(list(word)); }
 
     //     word_            out_     who may write out_     put()        who moves it on
     //     idle             empty    nobody                 claims       put (1), claim (2)

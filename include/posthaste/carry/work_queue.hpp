@@ -3,120 +3,139 @@
 
 #include <posthaste/carry/mailbox.hpp>
 #include <posthaste/detail/cache_line.hpp>
-#include <posthaste/detail/concurrentqueue.hpp>
 #include <posthaste/detail/spin_lock.hpp>
+#include <posthaste/detail/trail.hpp>
 
 #include <atomic>
 #include <cstdint>
 #include <mutex>
-#include <thread>
+#include <utility>
 
 namespace posthaste {
 
-/// The queue of a parallel endpoint. The letters are in a lock-free queue without order; one word
-/// counts them and their readers, so that a letter is never put without somebody to read it, and a
-/// reader takes no more than was counted.
+/// The queue of a parallel endpoint: a stack in one word, as the mailbox, of which the readers take
+/// under a lock. The word also says whether a place for a reader is vacant. Who puts a letter takes
+/// that place, and must send somebody to it; a reader that has found a letter opens the next place,
+/// or has it filled at once, if there is more to read. So a letter never waits while a place is
+/// free, and senders do not count readers.
 ///
-/// Ordering   none between letters. What was done before put() happens before take(); what a
-///            reader did before its release(), before the next reader is counted in its place, and
+/// Ordering   none between letters that are read at once; they are taken in the order of their
+///            put()s. What was done before put() happens before take(); what a reader did before
+///            its release(), before claim() and the first take() of the next one in its place, and
 ///            before idle() is true.
 /// Threads    any.
-/// Cost       one compare-exchange and the queue's own; no allocation in the steady state.
+/// Cost       put() one compare-exchange, repeated under contention; take() a short lock, and a
+///            longer one now and then for the turning round; no allocation.
 class work_queue {
 public:
     enum class put_result : unsigned char {
-        queued,   ///< a reader will see it
+        queued,  ///< a reader will see it
         claimed,  ///< the caller must send one more reader, which is counted already
         refused,  ///< it is shut
     };
 
     /// Requires   0 < readers.
-    explicit work_queue(std::uint32_t readers) : max_readers_(readers) {}
+    explicit work_queue(std::uint32_t readers) : max_places_(readers) {}
 
     put_result put(letter& l) noexcept {
-        bool claimed = false;
-        std::uint64_t seen = word_.load(std::memory_order_relaxed);
+        l.trail = detail::trail_to(&l);
+        std::uintptr_t seen = word_.load(std::memory_order_relaxed);
         do {
             if (seen & shut_bit) return put_result::refused;
-            claimed = readers(seen) < max_readers_;
-        } while (!word_.compare_exchange_weak(seen, seen + one_letter + (claimed ? one_reader : 0),
-                                              std::memory_order_acquire,  // (1)
+            l.next = list(seen);
+        } while (!word_.compare_exchange_weak(seen, address(l), std::memory_order_release,  // (1)
                                               std::memory_order_relaxed));
-        if (!letters_.put(&l)) {  // out of memory: it has been promised a reader, this needs none
-            const std::lock_guard guard(lock_);
-            l.next = spill_;
-            spill_ = &l;
-        }
-        return claimed ? put_result::claimed : put_result::queued;
+        return seen & vacant_bit ? put_result::claimed : put_result::queued;
     }
 
     /// One reader more, if nothing is queued and there is room for one.
     bool claim() noexcept {
-        std::uint64_t seen = word_.load(std::memory_order_relaxed);
-        do {
-            if (seen & shut_bit || queued(seen) != 0 || readers(seen) == max_readers_) return false;
-        } while (!word_.compare_exchange_weak(seen, seen + one_reader,
-                                              std::memory_order_acquire,  // (2)
-                                              std::memory_order_relaxed));
-        return true;
+        const std::lock_guard guard(lock_);
+        std::uintptr_t seen = word_.load(std::memory_order_relaxed);
+        if (seen != vacant_bit) return false;
+        if (places_ != max_places_) return ++places_, true;
+        return word_.compare_exchange_strong(seen, 0, std::memory_order_relaxed);
     }
 
-    /// A letter, for readers and others; nullptr: none is there now.
-    letter* take() noexcept {
-        std::uint64_t seen = word_.load(std::memory_order_relaxed);
-        do {
-            if (queued(seen) == 0) return nullptr;
-        } while (!word_.compare_exchange_weak(seen, seen - one_letter, std::memory_order_relaxed));
-        return fetch();
+    /// A letter, for a reader; nullptr: none is there now. `one_more`: the caller must send another
+    /// reader, which is counted already.
+    letter* take(bool& one_more) noexcept {
+        const std::lock_guard guard(lock_);
+        letter* const l = next();
+        one_more = false;
+        if (l && places_ != max_places_ && !vacant()) {
+            ++places_;  // that of the reader who comes with the next letter; or to one that is here
+            one_more = !open_place();
+        }
+        return l;
     }
+    /// A letter, for one who is no reader.
+    letter* take_beside() noexcept {
+        const std::lock_guard guard(lock_);
+        return next();
+    }
+
     /// One reader less, if nothing is there; false: there is, read on.
     bool release() noexcept {
-        std::uint64_t seen = word_.load(std::memory_order_relaxed);
-        do {
-            if (queued(seen) != 0) return false;
-        } while (!word_.compare_exchange_weak(seen, seen - one_reader,
-                                              std::memory_order_release,  // (3)
-                                              std::memory_order_relaxed));
+        const std::lock_guard guard(lock_);
+        if (!vacant()) return open_place();
+        --places_;
         return true;
     }
 
     void shut() noexcept { word_.fetch_or(shut_bit, std::memory_order_relaxed); }
+    /// Nothing there, nobody reading.
     bool idle() const noexcept {
-        return (word_.load(std::memory_order_acquire) & ~shut_bit) == 0;  // (4)
+        const std::lock_guard guard(lock_);
+        return places_ == 1 && vacant();
     }
 
 private:
-    static constexpr std::uint64_t one_letter = 1, one_reader = std::uint64_t{1} << 32;
-    static constexpr std::uint64_t shut_bit = std::uint64_t{1} << 63;
-    static std::uint32_t queued(std::uint64_t w) noexcept { return static_cast<std::uint32_t>(w); }
-    static std::uint32_t readers(std::uint64_t w) noexcept {
-        return static_cast<std::uint32_t>((w & ~shut_bit) >> 32);
+    static constexpr std::uintptr_t vacant_bit = 1, shut_bit = 2, bits = 3;
+    static_assert(alignof(letter) > bits);
+
+    static std::uintptr_t address(letter& l) noexcept {
+        return reinterpret_cast<std::uintptr_t>(&l);
     }
-    // A letter that was counted is there, or is about to be: its sender is between two steps.
-    letter* fetch() noexcept {
-        for (;;) {
-            if (letter* l = letters_.take()) return l;
-            {
-                const std::lock_guard guard(lock_);
-                if (letter* l = spill_) return spill_ = l->next, l;
-            }
-            std::this_thread::yield();
-        }
+    static letter* list(std::uintptr_t word) noexcept {
+        return reinterpret_cast<letter*>(word & ~bits);
+    }
+    bool vacant() const noexcept { return word_.load(std::memory_order_relaxed) & vacant_bit; }
+
+    // The next two under lock_.
+    letter* next() noexcept {
+        if (!out_ && list(word_.load(std::memory_order_relaxed)))
+            out_ = detail::turn_round(
+                list(word_.fetch_and(shut_bit, std::memory_order_acquire)));  // (2)
+        return out_ ? std::exchange(out_, out_->next) : nullptr;
+    }
+    // A place that is counted waits for the next letter; false: it is there already.
+    bool open_place() noexcept {
+        if (out_) return false;
+        std::uintptr_t seen = word_.load(std::memory_order_relaxed);
+        do {
+            if (list(seen)) return false;
+        } while (!word_.compare_exchange_weak(seen, seen | vacant_bit, std::memory_order_relaxed));
+        return true;
     }
 
-    // word_: letters in the low half, readers in the high half, and the shut bit.
-    // (1) acquires, if it claims, what those did who were readers before, from (3).
-    // (2) acquires the same.
-    // (3) releases all this reader did to (1), (2), (4).
-    // (4) acquires what all readers did.
-    // relaxed: a first look, checked by a read-modify-write; take() and shut(), which hand over
-    // nothing: letters_ does that for a letter. As read-modify-writes they leave the others'
-    // hand-overs whole.
-    const std::uint32_t max_readers_;
-    alignas(detail::cache_line) std::atomic<std::uint64_t> word_ = 0;
-    detail::shared_queue<letter> letters_;
-    detail::spin_lock lock_;
-    letter* spill_ = nullptr;  // guarded by lock_
+    // word_            out_    places_                 put()        who moves it on
+    // vacant_bit       empty   readers, and that one   claims       put (1), claim
+    // 0                any     readers                 queues       put (1), take, release
+    // address          any     readers                 queues       put (1), take (2)
+    // with shut_bit    as above                        is refused   take (2), release
+    //
+    // Where no place is vacant but one could be, a reader is on its way, or about to look again.
+    //
+    // (1) releases the letter to (2), which acquires it.
+    // relaxed: a first look, checked by a read-modify-write; shut() and vacant_bit, which hand over
+    // nothing: what one reader leaves to the next, and to idle(), lock_ hands over. As
+    // read-modify-writes they leave the others' hand-overs whole.
+    const std::uint32_t max_places_;
+    alignas(detail::cache_line) std::atomic<std::uintptr_t> word_ = vacant_bit;
+    alignas(detail::cache_line) mutable detail::spin_lock lock_;
+    std::uint32_t places_ = 1;  // guarded by lock_: of readers, and the vacant one
+    letter* out_ = nullptr;  // guarded by lock_: taken and turned round
 };
 
 }  // namespace posthaste

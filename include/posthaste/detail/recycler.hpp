@@ -1,5 +1,6 @@
 // Memory for frames and messages, used again and again.  SPDX-License-Identifier: BSL-1.0
 #pragma once
+// long: a cache, its two ends, and what stands in front of it.
 
 #include <posthaste/detail/config.hpp>
 #include <posthaste/detail/exceptions.hpp>

@@ -50,7 +50,9 @@ private:
         return put != work_queue::put_result::refused;
     }
     envelope* take(lane&) noexcept override {
-        letter* const l = queue_.take();
+        bool one_more = false;
+        letter* const l = queue_.take(one_more);
+        if (one_more) home().post(free_lane());
         if (l) taken();
         return static_cast<envelope*>(l);
     }
@@ -60,7 +62,9 @@ private:
         if (!queue_.release()) home().post(free_lane());  // still a reader, perhaps on another lane
         return true;
     }
-    envelope* take_oldest() noexcept override { return static_cast<envelope*>(queue_.take()); }
+    envelope* take_oldest() noexcept override {
+        return static_cast<envelope*>(queue_.take_beside());
+    }
     void shut() noexcept override { queue_.shut(); }
 
     static constexpr std::uint64_t bit(std::size_t i) noexcept {
