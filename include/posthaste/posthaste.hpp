@@ -44,4 +44,5 @@
 #include <posthaste/guard/deadline.hpp>
 
 // prove: for tests
+#include <posthaste/prove/faults.hpp>
 #include <posthaste/prove/simulation.hpp>

@@ -245,6 +245,19 @@ void simulation_example() {
     demand(world.now() >= time_point(1h), "simulation: an hour has gone by");
 }
 
+void faults_example() {
+    simulation world;
+    bus bus(world);
+    const fault_mix mix = fault_mix().delay(0.2, 1ms, 50ms).fail(0.1, code::unavailable).drop(0.05);
+    faults weather(42);  // calm, as yet
+    auto stock = bus.client<check>("inventory", deadline(300ms) | weather);
+    weather.set(mix);
+    weather.set(faults::slow(100ms, 2s));  // from now on
+    weather.plan(bus.home().now(),
+                 {{1s, faults::failing(0.5)}, {2s, faults::dead()}, {3s, faults::healthy()}});
+    demand(!sync_wait(world, stock.call(1)), "faults: nobody is there");
+}
+
 // --- the ground ----------------------------------------------------------------------------------
 struct job {
     void run() { ran = true; }
@@ -274,6 +287,7 @@ int main() {
     bus_examples();
     mode_and_policy_examples();
     simulation_example();
+    faults_example();
     queue_example();
     return bad == 0 ? 0 : 1;
 }

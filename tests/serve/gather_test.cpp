@@ -1,6 +1,7 @@
 #include <posthaste/serve/gather.hpp>
 
 #include "../support/branches.hpp"
+#include "../support/started.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -150,6 +151,7 @@ TEST_CASE("gather: it does not wait for its deadline where all have ended before
         CHECK(*std::get<1>(soon) == 5);
         CHECK(sim.elapsed() == 5ms);
     });
+    sim.run_until_idle();
     CHECK(sim.elapsed() == 5ms);  // nor does a timer of it go on
 }
 
@@ -205,6 +207,25 @@ TEST_CASE("gather: the caller's own deadline counts, where it is nearer") {
         CHECK(work.running == 0);
         CHECK(sim.elapsed() == 51ms);
     });
+}
+
+TEST_CASE("gather: the caller's own deadline stops also what does not look at deadlines") {
+    testing::no_frames_left frames;
+    simulation sim;
+    std::string heard;
+    const auto careless = []() -> task<result<int>> {
+        const auto slept = co_await sleep_for(1h);
+        if (!slept) co_return slept.error();
+        co_return 1;
+    };
+    const auto body = [&]() -> task<> {
+        auto one = co_await gather(1h, careless());
+        heard = outcome(std::get<0>(one));
+    };
+    testing::started caller(sim, body(), {}, time_point(50ms));
+    sim.advance(50ms);
+    CHECK(caller.ended());
+    CHECK(heard == "deadline exceeded, none");
 }
 
 TEST_CASE("gather: cancelled, its calls say so, and not that they were late") {
