@@ -41,7 +41,11 @@
 #include <posthaste/serve/scheduled.hpp>
 
 // guard: what stands between a caller and trouble
+#include <posthaste/guard/adaptive_limit.hpp>
+#include <posthaste/guard/breaker.hpp>
 #include <posthaste/guard/deadline.hpp>
+#include <posthaste/guard/limit.hpp>
+#include <posthaste/guard/rate.hpp>
 
 // prove: for tests
 #include <posthaste/prove/faults.hpp>

@@ -52,6 +52,9 @@ struct price_of {
     int sku;
 };
 struct make_report {};
+struct send_mail {
+    int to;
+};
 struct line {
     int n;
 };
@@ -237,6 +240,38 @@ void mode_and_policy_examples() {
     demand(!report.send(), "deadline: none");
 }
 
+int told = 0;
+void tell(const std::string&) { ++told; }
+
+void guard_examples() {
+    bus bus;
+    bus.handle<check>("inventory", [](check c) { return c.sku; });
+    {
+        auto b = breaker({.ratio = 0.3, .open_for = 2s});
+        auto stock = bus.client<check>("inventory", deadline(300ms) | b);
+        if (b.state() == circuit::open) tell(b.last_cause()->message());
+        demand(sync_wait(stock.call(1)).value_or(0) == 1 && told == 0, "breaker");
+    }
+    {
+        auto few = limit(100);
+        auto stock = bus.client<check>("inventory", few);
+        auto price = bus.client<price_of>("prices", few);  // 100 for both together
+        demand(sync_wait(stock.call(1)).value_or(0) == 1 && few.in_flight() == 0, "limit");
+    }
+    {
+        auto stock = bus.client<check>("inventory", adaptive_limit());
+        auto tcp = adaptive_limit({.by = adapt::aimd, .most = 50});
+        auto price = bus.client<price_of>("prices", tcp);
+        demand(sync_wait(stock.call(1)).value_or(0) == 1 && tcp.most() == 20, "adaptive_limit");
+    }
+    {
+        auto mails = bus.client<send_mail>("mail", rate({.per_second = 10, .burst = 5}));
+        auto slow = bus.client<check>("partner", rate({.per_second = 2, .wait = 3s}));
+        demand(sync_wait(mails.call(1)).error().code() == code::no_handler, "rate");
+        demand(sync_wait(slow.call(1)).error().code() == code::no_handler, "rate, with a wait");
+    }
+}
+
 void simulation_example() {
     const auto my_test = []() -> task<> { static_cast<void>(co_await sleep_for(1h)); };
     simulation world(42);
@@ -286,6 +321,7 @@ int main() {
     demand(sync_wait(when_any_example()) == "too slow", "when_any");
     bus_examples();
     mode_and_policy_examples();
+    guard_examples();
     simulation_example();
     faults_example();
     queue_example();
