@@ -130,6 +130,13 @@ TEST_CASE("failure: a copy is one of its own") {
     CHECK(third.message() == "rejected at b -> a: why");
 }
 
+TEST_CASE("failure: a detail may be written later, instead of a literal") {
+    failure f = failure::because(code::cancelled, effect::none, "short");
+    f.detail("long, and put together");
+    CHECK(f.detail() == "long, and put together");
+    CHECK(f.message() == "cancelled: long, and put together");
+}
+
 TEST_CASE("failed: says what the failure says, and holds it") {
     try {
         throw failed(failure(code::would_deadlock, effect::none, "run() inside").path("x"));

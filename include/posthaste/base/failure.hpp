@@ -103,6 +103,10 @@ public:
     failure& effect(posthaste::effect e) noexcept { return effect_ = e, *this; }
     failure& retry_after(duration d) noexcept { return retry_after_ = d, *this; }
     failure& exception(std::exception_ptr e) noexcept { return exception_ = std::move(e), *this; }
+    failure& detail(std::string d) noexcept {
+        text_ = nullptr;
+        return detail_ = std::move(d), *this;
+    }
     failure& path(std::string p) noexcept { return path_ = std::move(p), *this; }
     /// Puts an endpoint before the path that is there.
     failure& through(std::string_view endpoint) {

@@ -1,5 +1,6 @@
 // A request under way, as its caller sees it.  SPDX-License-Identifier: BSL-1.0
 #pragma once
+// long: how a call is made and ends is told in one piece.
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/serve/address.hpp>
@@ -53,6 +54,8 @@ public:
         caller_ = request_->caller = &f;
         endpoint_ = route.to;
         envelope_->how = route.how;
+        lane* const by = ctx.lane_;
+        if (by) by->lead(request_->chain);
         const bool here = f.at == static_cast<home*>(&endpoint_->home());
         if (here && !request_->only_room && detail::this_thread().depth < detail::max_depth) {
             if (lane* l = endpoint_->claim(*envelope_)) {
@@ -62,6 +65,8 @@ public:
             }
         }
         kept_ = to_.owner.lock();
+        if (by && !request_->only_room && endpoint_->held_by(request_->chain))
+            return come_back(f, here, bound, allowance);
         return queue(f, when_due(*f.at, bound, allowance));
     }
 
@@ -82,6 +87,7 @@ public:
         return false;
     }
     failure why() const noexcept {
+        if (why_code_ == code::would_deadlock) return endpoint_->circle(request_->chain);
         return detail::failure_at(to_.name, why_code_, why_effect_, why_text_);
     }
     /// Afterwards the envelope is not the caller's any more.
@@ -140,6 +146,24 @@ private:
         request_->deadline = bound;
         return stand(f, bound);
     }
+    // The handlers that wait for this call hold all lanes that could take it.
+    bool come_back(frame& f, bool here, time_point bound, duration allowance) noexcept {
+        if (!endpoint_->reentrant()) {
+            endpoint_->count_refused();
+            return refuse(code::would_deadlock);
+        }
+        if (here && detail::this_thread().depth < detail::max_depth) {
+            lane* const l = endpoint_->reenter();
+            if (!l) return refuse(code::closed);
+            stage_ = stage::under_way;
+            return run_inline(*l, f, bound, allowance);
+        }
+        const time_point due = when_due(*f.at, bound, allowance);
+        request_->deadline = due;
+        if (!endpoint_->reenter(*envelope_)) return refuse(code::closed);
+        stage_ = stage::under_way;
+        return stand(f, due);
+    }
     bool queue(frame& f, time_point due) noexcept {
         request_->deadline = due;
         switch (endpoint_->put(*envelope_, true)) {
@@ -150,7 +174,11 @@ private:
                 stage_ = stage::under_way;
                 if (request_->only_room) return false;
                 break;
-            case endpoint_core::admission::waiting: stage_ = stage::under_way; break;
+            case endpoint_core::admission::waiting:
+                if (endpoint_->held_by(request_->chain) && endpoint_->take_back(*envelope_))
+                    return refuse(code::would_deadlock);  // who would make room waits for it
+                stage_ = stage::under_way;
+                break;
         }
         return stand(f, due);
     }

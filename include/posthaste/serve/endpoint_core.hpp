@@ -93,6 +93,28 @@ public:
     /// A lane for a call that may run at once on its caller's thread; nullptr: queue it.
     virtual lane* claim(envelope& e) noexcept = 0;
 
+    /// All lanes that could take such a call stand still until it has ended. Where that depends on
+    /// the message: no; whoever finds out later ends it by refuse_circle().
+    virtual bool held_by(const call_chain&) const noexcept { return false; }
+    /// What is held by its own chain comes back all the same.
+    virtual bool reentrant() const noexcept { return false; }
+    /// A lane for that, as from claim(); nullptr: it is shut, or there is no memory.
+    virtual lane* reenter() noexcept { return nullptr; }
+    /// The same for a caller elsewhere: the message is accepted, and taken by that lane.
+    virtual bool reenter(envelope&) noexcept { return false; }
+    /// Why a call that waits for itself is refused.
+    failure circle(const call_chain& chain) const noexcept {
+        failure f = detail::failure_at(name_, code::would_deadlock, effect::none,
+                                       "it would wait for itself");
+        detail::guarded([&] { f.detail("it would wait for itself: " + way_back(chain)); },
+                        [](const std::exception_ptr&) {});
+        return f;
+    }
+    /// One was refused before it was put.
+    void count_refused() noexcept { count(refused_); }
+    /// Stands for the bus it is on.
+    const void* bus() const noexcept { return &dead_; }
+
     /// A caller takes back its envelope from the waiting room; false: it is on its way.
     bool take_back(envelope& e) noexcept {
         if (!room_.leave(e)) return false;
@@ -164,6 +186,8 @@ protected:
         n.fetch_add(1, std::memory_order_relaxed);
     }
 
+    /// One goes to a lane that waits for it, past the queue.
+    void accepted_beside() noexcept { accepted_.fetch_add(1, std::memory_order_relaxed); }
     /// A message has left the queue.
     void taken() noexcept {
         taken_.fetch_add(1, std::memory_order_seq_cst);  // (1)
@@ -181,6 +205,12 @@ protected:
         failure f = detail::failure_at(name_, c, effect::none, why);
         if (asked(e)) settle(e, std::move(f));
         else bury(e, std::move(f), true);
+    }
+    // Ends a call, out of the queue, whose own chain holds the lane that is to take it.
+    void refuse_circle(envelope& e) noexcept {
+        taken();
+        count(dropped_);
+        settle(e, circle(e.call()->chain));
     }
     void bury(envelope& e, failure why, bool intact) noexcept {
         dead_.put(e, name_, std::move(why), home_.now(), intact);
@@ -239,6 +269,21 @@ private:
     }
 
     admission refuse(admission a) noexcept { return count(refused_), a; }
+
+    // "A -> B -> A", where this is A; the names only of endpoints that are there for certain.
+    std::string way_back(const call_chain& chain) const {
+        std::string way = name_;
+        if (chain.within(bus())) {
+            bool in_it = false;
+            for (const call_chain::link& l : chain.links()) {
+                if (in_it) way.append(" -> ").append(l.at->name());
+                in_it = in_it || l.at == this;
+            }
+        } else {
+            way += " -> ...";  // by way of another bus
+        }
+        return way.append(" -> ").append(name_);
+    }
 
     // Counts one more as accepted, if there is room. Not by adding and taking back: somebody else
     // would find the queue full meanwhile, and wait for room that is there.
@@ -314,6 +359,7 @@ private:
 
 inline lane::lane(endpoint_core& endpoint) noexcept
     : of(endpoint), context_(endpoint.home(), never, stop_.token()) {
+    context_.lane_ = this;
     run = [](work& w) noexcept { static_cast<lane&>(w).read_on(); };
 }
 
@@ -439,6 +485,11 @@ inline void lane::close_case(failure* failed, bool intact) noexcept {
     } else if (!e.call() || e.call()->cell.handler_leaves()) {
         e.destroy();
     }
+}
+
+inline void lane::lead(call_chain& chain) noexcept {
+    const envelope& e = *envelope_;
+    chain.begin(of.asked(e) ? &e.call()->chain : nullptr, {this, &of}, of.bus());
 }
 
 inline void lane::cancel(const envelope* e) noexcept {

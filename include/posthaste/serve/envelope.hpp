@@ -4,6 +4,7 @@
 #include <posthaste/base/result.hpp>
 #include <posthaste/carry/mailbox.hpp>
 #include <posthaste/detail/recycler.hpp>
+#include <posthaste/serve/call_chain.hpp>
 #include <posthaste/serve/message.hpp>
 #include <posthaste/wait/frame.hpp>
 #include <posthaste/wait/reply_cell.hpp>
@@ -64,6 +65,7 @@ struct request {
     time_point deadline = never;  ///< of the caller, for those who find it in a queue, or late
     detail::due_time due;         ///< of a call that was begun before anyone read the clock
     bool only_room = false;       ///< a send that waits for room: it ends when it is accepted
+    call_chain chain;             ///< whose handlers wait for this; set before it is put
     bool waits_for_room = false;  ///< stands in a waiting_room, under its lock
 
     /// Stores how it ended, for the caller. Only by the handler's side, before it settles.

@@ -93,7 +93,8 @@ private:
             }
             envelope& e = static_cast<envelope&>(*l);
             key_lane* const to = lane_for(e);
-            if (!to || !place(e, *to))
+            if (to && asked(e) && e.call()->chain.has(*to)) refuse_circle(e);
+            else if (!to || !place(e, *to))
                 drop(e, "no memory for its key, or the key could not be had");
             if (--budget == 0) return home().post(sorter_);
         }

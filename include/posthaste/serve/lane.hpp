@@ -39,6 +39,9 @@ public:
     /// run it. False: there is none.
     bool abandon() noexcept;
 
+    /// Of a call that its handler makes: whose handlers will wait for it.
+    void lead(call_chain& chain) noexcept;
+
     bool busy() const noexcept { return current_.load(std::memory_order_relaxed) != 0; }
 
     // --- for handler.hpp, which knows the types ---

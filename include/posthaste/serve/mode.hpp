@@ -62,7 +62,22 @@ private:
 /// One message at a time, in order: the handler's state needs no lock.
 ///
 ///     bus.handle<order>("shop", serial.capacity(64).full(when_full::wait), handler);
-class serial_mode : public detail::queue_options<serial_mode> {};
+class serial_mode : public detail::queue_options<serial_mode> {
+public:
+    /// A call that comes back to a handler which waits for it (A calls B, which calls A) runs at
+    /// once, beside the one that stands still, and is not refused as `would_deadlock`. So the
+    /// handler's state may change while it awaits a call. A handler that makes several calls at a
+    /// time may have several come back at a time: then its state needs a lock, after all.
+    constexpr serial_mode reentrant() const noexcept {
+        serial_mode changed = *this;
+        changed.reentrant_ = true;
+        return changed;
+    }
+    constexpr bool is_reentrant() const noexcept { return reentrant_; }
+
+private:
+    bool reentrant_ = false;
+};
 inline constexpr serial_mode serial{};
 
 /// Up to n messages at a time, in no order.

@@ -33,6 +33,9 @@ public:
     }
 
     lane* claim(envelope&) noexcept override { return queue_.claim() ? &free_lane() : nullptr; }
+    bool held_by(const call_chain& c) const noexcept override {
+        return c.count(*this) >= lanes_.size();
+    }
     void for_each_lane(void* with, void (*f)(void*, lane&)) override {
         for (lane& l : lanes_) f(with, l);
     }

@@ -4,7 +4,9 @@
 #include <posthaste/carry/mailbox.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
+#include <posthaste/serve/reentry.hpp>
 
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -18,11 +20,28 @@ public:
     serial_endpoint(std::string name, executor& at, dead_letters& dead, std::unique_ptr<handler> h,
                     const serial_mode& mode)
         : endpoint_core(std::move(name), at, dead, std::move(h), mode.capacity(), mode.full()),
-          evicts_(mode.full() == when_full::drop_oldest) {}
+          evicts_(mode.full() == when_full::drop_oldest),
+          reentry_(mode.is_reentrant() ? std::make_unique<reentry>(*this) : nullptr) {}
 
     lane* claim(envelope&) noexcept override { return box_.claim() ? &lane_ : nullptr; }
-    void for_each_lane(void* with, void (*f)(void*, lane&)) override { f(with, lane_); }
+    bool held_by(const call_chain& c) const noexcept override { return c.count(*this) != 0; }
+    bool reentrant() const noexcept override { return reentry_ != nullptr; }
+    lane* reenter() noexcept override { return reentry_->claim(); }
+    bool reenter(envelope& e) noexcept override {
+        reentry::extra_lane* const l = reentry_->claim();
+        if (!l) return false;
+        accepted_beside();
+        l->first = &e;
+        home().post(*l);
+        return true;
+    }
+    void for_each_lane(void* with, void (*f)(void*, lane&)) override {
+        f(with, lane_);
+        if (!reentry_) return;
+        for (std::size_t i = 0; lane* const l = reentry_->number(i); ++i) f(with, *l);
+    }
     bool idle() const noexcept override {
+        if (reentry_ && !reentry_->idle()) return false;
         if (!evicts_) return box_.idle();
         const std::lock_guard guard(lock_);  // whoever released the box has left the lock, too
         return box_.idle();
@@ -34,9 +53,11 @@ private:
         if (put == mailbox::put_result::claimed) home().post(lane_);
         return put != mailbox::put_result::refused;
     }
-    envelope* take(lane&) noexcept override {
+    envelope* take(lane& by) noexcept override {
         letter* l = nullptr;
-        if (evicts_) {
+        if (&by != &lane_) {
+            l = std::exchange(static_cast<reentry::extra_lane&>(by).first, nullptr);
+        } else if (evicts_) {
             const std::lock_guard guard(lock_);
             l = box_.take();
         } else {
@@ -45,7 +66,11 @@ private:
         if (l) taken();
         return static_cast<envelope*>(l);
     }
-    bool release(lane&) noexcept override {
+    bool release(lane& by) noexcept override {
+        if (&by != &lane_) {
+            reentry_->release(static_cast<reentry::extra_lane&>(by));
+            return true;
+        }
         if (!evicts_) return box_.release();
         const std::lock_guard guard(lock_);
         return box_.release();
@@ -54,12 +79,16 @@ private:
         const std::lock_guard guard(lock_);
         return box_.idle() ? nullptr : static_cast<envelope*>(box_.take());
     }
-    void shut() noexcept override { box_.shut(); }
+    void shut() noexcept override {
+        box_.shut();
+        if (reentry_) reentry_->shut();
+    }
 
     const bool evicts_;       // senders take from the queue too: then under lock_
     mutable detail::spin_lock lock_;  // guards take() and release() of box_, if evicts_
     mailbox box_;
     lane lane_{*this};
+    const std::unique_ptr<reentry> reentry_;  // nullptr: not reentrant
 };
 
 }  // namespace posthaste

@@ -12,6 +12,8 @@
 
 namespace posthaste {
 
+class lane;
+
 namespace detail {
 /// When an allowance ends, for all who may need to know: who is first reads the clock, the others
 /// hear the same.
@@ -52,10 +54,11 @@ public:
         : home_(other.home_),
           stop_(other.stop_),
           deadline_(other.deadline()),
+          lane_(other.lane_),
           attempt_(other.attempt_) {}
     context& operator=(const context& other) noexcept {
         deadline_ = other.deadline(), due_ = nullptr;
-        home_ = other.home_, stop_ = other.stop_, attempt_ = other.attempt_;
+        home_ = other.home_, stop_ = other.stop_, lane_ = other.lane_, attempt_ = other.attempt_;
         return *this;
     }
 
@@ -87,6 +90,7 @@ public:
 
 private:
     friend class lane;
+    friend class call_site;
 
     posthaste::home* home_ = nullptr;
     stop_token stop_;
@@ -94,6 +98,7 @@ private:
     // Besides, the call's own allowance, from when somebody first asks; nullptr: it has none.
     detail::due_time* due_ = nullptr;
     duration allowance_ = forever;
+    lane* lane_ = nullptr;  // whose handler this is, or works for; nullptr: no handler
     unsigned attempt_ = 1;
 };
 
