@@ -33,6 +33,7 @@
 #include <posthaste/serve/bus.hpp>
 #include <posthaste/serve/client.hpp>
 #include <posthaste/serve/dead_letters.hpp>
+#include <posthaste/serve/delivery.hpp>
 #include <posthaste/serve/first_of.hpp>
 #include <posthaste/serve/gather.hpp>
 #include <posthaste/serve/message.hpp>

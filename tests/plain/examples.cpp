@@ -226,6 +226,15 @@ void bus_examples() {
            "quorum");
 }
 
+struct payment {
+    int rider;
+    int amount;
+};
+task<result<void>> pay(const payment& p) {
+    if (p.rider < 0) co_return delivery::reject("there is no such card");
+    co_return delivery::retry(2s);
+}
+
 void mode_and_policy_examples() {
     bus bus;
     const auto handler = [](order o) { return o.id; };
@@ -233,6 +242,11 @@ void mode_and_policy_examples() {
     bus.handle<order>("shipping", keyed(&order::id), handler);
     demand(sync_wait(bus.client<order>("shop").call(1, 2)).value_or(0) == 1, "serial");
     demand(sync_wait(bus.client<order>("shipping").call(2, 2)).value_or(0) == 2, "keyed");
+
+    bus.handle<payment>("pay", keyed(&payment::rider).at_least_once({.attempts = 8}), pay);
+    demand(sync_wait(bus.client<payment>("pay").call(0, 1)).error().retry_after() == 2s, "retry");
+    demand(sync_wait(bus.client<payment>("pay").call(-1, 1)).error().code() == code::rejected,
+           "reject");
 
     auto stock = bus.client<check>("inventory", deadline(300ms));
     auto report = bus.client<make_report>("reports", deadline(forever));  // none, spelled out

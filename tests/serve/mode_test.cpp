@@ -3,6 +3,7 @@
 #include "../support/catch.hpp"
 
 #include <string>
+#include <type_traits>
 
 using namespace posthaste;
 
@@ -40,6 +41,20 @@ TEST_CASE("mode: parallel takes 1 to 65536") {
     CHECK(parallel(65536).fault().empty());
     CHECK(parallel(0).fault() == "parallel(n): n must be 1 to 65536");
     CHECK(parallel(65537).fault() == "parallel(n): n must be 1 to 65536");
+}
+
+TEST_CASE("mode: at_least_once keeps what the mode says, in any order") {
+    constexpr auto a = serial.capacity(7).full(when_full::wait).at_least_once({.attempts = 3});
+    constexpr auto b = serial.at_least_once({.attempts = 3}).full(when_full::wait).capacity(7);
+    STATIC_REQUIRE(std::is_same_v<decltype(a), decltype(b)>);
+    for (const auto& mode : {a, b}) {
+        CHECK(mode.capacity() == 7);
+        CHECK(mode.full() == when_full::wait);
+        CHECK(mode.how().attempts == 3);
+        CHECK(mode.fault().empty());
+    }
+    STATIC_REQUIRE(parallel(3).at_least_once().mode().count() == 3);
+    CHECK(keyed(&order::customer).at_least_once().mode().key_of() == &order::customer);
 }
 
 TEST_CASE("mode: each takes each policy for a full queue") {

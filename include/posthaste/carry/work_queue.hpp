@@ -47,6 +47,17 @@ public:
                                               std::memory_order_relaxed));
         return seen & vacant_bit ? put_result::claimed : put_result::queued;
     }
+    /// The same for a letter that was taken before: it is not refused.
+    put_result put_back(letter& l) noexcept {
+        l.trail = 0;
+        std::uintptr_t seen = word_.load(std::memory_order_relaxed);
+        do {
+            l.next = list(seen);
+        } while (!word_.compare_exchange_weak(seen, address(l) | (seen & shut_bit),
+                                              std::memory_order_release,  // (1)
+                                              std::memory_order_relaxed));
+        return seen & vacant_bit ? put_result::claimed : put_result::queued;
+    }
 
     /// One reader more, if nothing is queued and there is room for one.
     bool claim() noexcept {
@@ -123,7 +134,7 @@ private:
     // vacant_bit       empty   readers, and that one   claims       put (1), claim
     // 0                any     readers                 queues       put (1), take, release
     // address          any     readers                 queues       put (1), take (2)
-    // with shut_bit    as above                        is refused   take (2), release
+    // with shut_bit    as above                        is refused   put_back (1), take (2), release
     //
     // Where no place is vacant but one could be, a reader is on its way, or about to look again.
     //

@@ -44,6 +44,19 @@ template <typename Exception>
 #endif
 }
 
+/// Calls `f(const Exception&)` if it is one.
+template <typename Exception, typename F>
+void examine(const std::exception_ptr& exception, F f) {
+#if POSTHASTE_EXCEPTIONS
+    try {
+        std::rethrow_exception(exception);
+    } catch (const Exception& e) {
+        f(e);
+    } catch (...) {}
+#else
+    static_cast<void>(exception), static_cast<void>(f);
+#endif
+}
 /// What an exception says of itself; "" if it is no std::exception.
 template <typename String>
 String describe(const std::exception_ptr& exception) {

@@ -18,8 +18,9 @@ struct account {
     std::uint64_t failed = 0;    ///< it threw, returned a failure or was destroyed
     std::uint64_t expired = 0;   ///< the caller's deadline passed before it was started
     std::uint64_t dropped = 0;  ///< given up unstarted: a full queue, a caller that was cancelled
-    std::uint64_t left = 0;  ///< queued or being handled; after a drain, given up
+    std::uint64_t left = 0;  ///< queued, at first or again, or being handled; after a drain, given up
     std::uint64_t refused = 0;  ///< never accepted, and the sender knows; in no sum
+    std::uint64_t redelivered = 0;  ///< attempts beyond a message's first, at_least_once; in no sum
     std::uint64_t late = 0;  ///< replies that came after the caller had gone; in no sum
     duration late_by{};  ///< the latest of them, after its caller's deadline
 
@@ -30,6 +31,7 @@ struct account {
     account& operator+=(const account& o) noexcept {
         accepted += o.accepted, handled += o.handled, failed += o.failed, expired += o.expired;
         dropped += o.dropped, left += o.left, refused += o.refused, late += o.late;
+        redelivered += o.redelivered;
         late_by = std::max(late_by, o.late_by);
         return *this;
     }

@@ -129,6 +129,9 @@ private:
         std::string_view name, std::string_view fault,
         const std::function<std::unique_ptr<endpoint_core>(bus_core&, std::string)>& make);
     result<drain_account> drain_for(duration grace);
+    template <typename... Ms, typename Mode>
+    static std::unique_ptr<endpoint_core> make(bus_core& c, std::string name, const Mode& mode,
+                                               std::unique_ptr<handler> h);
 
     // (1) releases an endpoint, as it was made, to the clients that find it: address (1).
     std::shared_ptr<bus_core> core_;
@@ -183,33 +186,48 @@ template <typename... Ms, typename Mode, typename Fn>
 result<void> bus::try_handle(std::string_view name, const Mode& mode, Fn fn) {
     static_assert(sizeof...(Ms) > 0,
                   "bus.handle: name the messages; write bus.handle<M>(name, fn)");
-    using handler_type = detail::handler_of<Fn, Ms...>;
-    return add(
-        name, mode.fault(), [&](bus_core& c, std::string n) -> std::unique_ptr<endpoint_core> {
-            auto h = std::make_unique<handler_type>(std::move(fn));
-            if constexpr (std::same_as<Mode, serial_mode>) {
-                return std::make_unique<serial_endpoint>(std::move(n), c.home, c.dead, std::move(h),
-                                                         mode);
-            } else if constexpr (std::same_as<Mode, parallel>) {
-                return std::make_unique<parallel_endpoint>(std::move(n), c.home, c.dead,
-                                                           std::move(h), mode);
-            } else {
-                using key_of = std::remove_cvref_t<decltype(mode.key_of())>;
-                static_assert(
-                    (std::invocable<const key_of&, const Ms&> && ...),
-                    "keyed: the key cannot be had from every message; write keyed(&M::key), or a "
-                    "function that takes each of them");
-                using key = std::remove_cvref_t<std::invoke_result_t<
-                    const key_of&, const std::tuple_element_t<0, std::tuple<Ms...>>&>>;
-                static_assert(
-                    requires(const key& k) {
-                        { std::hash<key>()(k) } -> std::convertible_to<std::size_t>;
-                    },
-                    "keyed: the key has no std::hash; choose another key, or specialise std::hash");
-                return std::make_unique<keyed_endpoint<key_of, key, Ms...>>(
-                    std::move(n), c.home, c.dead, std::move(h), mode);
-            }
-        });
+    return add(name, mode.fault(), [&](bus_core& c, std::string n) {
+        if constexpr (detail::redelivers<Mode>) {
+            static_assert((detail::takes_const<Fn, Ms> && ...),
+                          "at_least_once: the handler takes the message away, but it may be needed "
+                          "again; write [](const M& m)");
+            using handler_type = detail::handler_of<detail::keeping_handler<Fn>, Ms...>;
+            auto made = make<Ms...>(
+                c, std::move(n), mode.mode(),
+                std::make_unique<handler_type>(detail::keeping_handler<Fn>(std::move(fn))));
+            made->deliver_at_least_once(mode.how());
+            return made;
+        } else {
+            using handler_type = detail::handler_of<Fn, Ms...>;
+            return make<Ms...>(c, std::move(n), mode,
+                               std::make_unique<handler_type>(std::move(fn)));
+        }
+    });
+}
+
+template <typename... Ms, typename Mode>
+std::unique_ptr<endpoint_core> bus::make(bus_core& c, std::string name, const Mode& mode,
+                                         std::unique_ptr<handler> h) {
+    if constexpr (std::same_as<Mode, serial_mode>) {
+        return std::make_unique<serial_endpoint>(std::move(name), c.home, c.dead, std::move(h),
+                                                 mode);
+    } else if constexpr (std::same_as<Mode, parallel>) {
+        return std::make_unique<parallel_endpoint>(std::move(name), c.home, c.dead, std::move(h),
+                                                   mode);
+    } else {
+        using key_of = std::remove_cvref_t<decltype(mode.key_of())>;
+        static_assert((std::invocable<const key_of&, const Ms&> && ...),
+                      "keyed: the key cannot be had from every message; write keyed(&M::key), or a "
+                      "function that takes each of them");
+        using key = std::remove_cvref_t<
+            std::invoke_result_t<const key_of&, const std::tuple_element_t<0, std::tuple<Ms...>>&>>;
+        static_assert(
+            requires(const key& k) {
+                { std::hash<key>()(k) } -> std::convertible_to<std::size_t>;
+            }, "keyed: the key has no std::hash; choose another key, or specialise std::hash");
+        return std::make_unique<keyed_endpoint<key_of, key, Ms...>>(std::move(name), c.home, c.dead,
+                                                                    std::move(h), mode);
+    }
 }
 
 inline result<drain_account> bus::drain_for(duration grace) { return core_->drain(grace); }

@@ -103,6 +103,7 @@ public:
             const std::lock_guard guard(drain_mutex);
             come_to_rest(options.grace);
         }
+        for_each_endpoint([](endpoint_core& e) { e.discard(); });  // what still may come in
         if (own) own->stop();
         if (home.idle_here()) destroy_what_stands_still();
         else stops_by(never);  // somebody else's threads may still run what does not heed the stop

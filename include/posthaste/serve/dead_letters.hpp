@@ -3,6 +3,7 @@
 
 #include <posthaste/base/failure.hpp>
 #include <posthaste/serve/envelope.hpp>
+#include <posthaste/serve/redelivery.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,6 +29,13 @@ public:
     const failure& reason() const noexcept { return reason_; }
     unsigned attempts() const noexcept { return attempts_; }
     time_point since() const noexcept { return since_; }
+    /// When its message was accepted, where its endpoint delivers at least once; else since().
+    time_point first_seen() const noexcept { return first_seen_; }
+    /// What its handler said the last time; nullptr if it never ran.
+    const failure* last_error() const noexcept {
+        if (last_error_) return &*last_error_;
+        return reason_.effect() == effect::none ? nullptr : &reason_;
+    }
 
     /// The message; nullptr if it is no M, or was moved into a handler that then failed: a handler
     /// that takes `const M&` leaves it intact.
@@ -49,14 +58,22 @@ private:
         : endpoint_(endpoint),
           reason_(std::move(reason)),
           since_(since),
+          first_seen_(since),
           type_(&e->type()),
           envelope_(std::move(e)),
-          attempts_(envelope_->attempt),
-          intact_(intact) {}
+          attempts_(envelope_->attempt()),
+          intact_(intact) {
+        if (const auto* tracked = envelope_->tracked()) {
+            first_seen_ = tracked->since;
+            last_error_ = tracked->last;
+        }
+    }
 
     std::string endpoint_;
     failure reason_;
     time_point since_;
+    time_point first_seen_;
+    std::optional<failure> last_error_;
     const detail::message_type* type_;
     content envelope_;
     unsigned attempts_;

@@ -10,6 +10,7 @@
 #include <posthaste/serve/handler.hpp>
 #include <posthaste/serve/lane.hpp>
 #include <posthaste/serve/mode.hpp>
+#include <posthaste/serve/redelivery.hpp>
 #include <posthaste/serve/waiting_room.hpp>
 
 #include <atomic>
@@ -48,6 +49,12 @@ public:
     endpoint_core(const endpoint_core&) = delete;
     virtual ~endpoint_core() = default;
 
+    /// From now on what is sent is delivered until the handler takes it. Before it is used.
+    void deliver_at_least_once(redelivery how) {
+        if (keeps_order()) how.in_place = how.attempts;
+        again_ = std::make_unique<redeliveries>(home_, how);
+    }
+
     const std::string& name() const noexcept { return name_; }
     executor& home() const noexcept { return home_; }
     /// How a message of this type is handled here; nullptr: not at all.
@@ -60,6 +67,8 @@ public:
 
     /// Takes the envelope over if it is accepted. `may_wait`: it is one of a caller, who can wait.
     admission put(envelope& e, bool may_wait) noexcept {
+        if (again_ && !asked(e) && !e.is_tracked && !e.track(home_.now()))
+            return refuse(admission::overloaded);
         if (!reserve()) {
             switch (full_) {
                 case when_full::reject: return refuse(admission::overloaded);
@@ -133,7 +142,10 @@ public:
 
     /// From now on what is taken from the queue is not handled, but given up. A handler may just be
     /// starting.
-    void discard() noexcept { discarding_.store(true, std::memory_order_relaxed); }
+    void discard() noexcept {
+        discarding_.store(true, std::memory_order_relaxed);
+        if (again_) again_->hurry();
+    }
     bool discarding() const noexcept { return discarding_.load(std::memory_order_relaxed); }
 
     /// Calls `f(lane&)` for each lane that may be at work.
@@ -154,6 +166,7 @@ public:
         a.expired = e.expired;
         a.dropped = e.dropped + dropped_.load(std::memory_order_relaxed);
         a.refused = refused_.load(std::memory_order_relaxed);
+        a.redelivered = again_ ? again_->counted() : 0;
         a.late = late_.load(std::memory_order_relaxed);
         a.late_by = duration(late_by_.load(std::memory_order_relaxed));
         // The two of one moment: nothing was taken between the looks at `taken_` before and after.
@@ -164,7 +177,7 @@ public:
             const std::uint64_t again = taken_.load(std::memory_order_acquire);  // (2)
             if (again == std::exchange(taken, again)) break;
         }
-        a.accepted = queued + e.ran_inline;
+        a.accepted = queued - a.redelivered + e.ran_inline;
         a.left = e.discarded + (queued - taken) + e.running;
         return a;
     }
@@ -181,6 +194,11 @@ protected:
     /// The message that has waited longest, for when_full::drop_oldest.
     virtual envelope* take_oldest() noexcept = 0;
     virtual void shut() noexcept = 0;
+    /// If not, a message that is to be delivered again may wait aside, without its lane; then
+    /// idle() asks for those, and enter_again() puts one back into the queue, even if it is shut.
+    virtual bool keeps_order() const noexcept { return true; }
+    virtual void enter_again(envelope&) noexcept {}
+    bool none_is_aside() const noexcept { return !again_ || again_->none_waits(); }
 
     static void count(std::atomic<std::uint64_t>& n) noexcept {
         n.fetch_add(1, std::memory_order_relaxed);
@@ -202,7 +220,8 @@ protected:
     }
     /// Ends a message that will not be handled: its caller is told, or it is a dead letter.
     void give_up(envelope& e, code c, detail::literal why = "") noexcept {
-        failure f = detail::failure_at(name_, c, effect::none, why);
+        const bool ran = e.is_tracked && e.tracked()->last;  // and failed
+        failure f = detail::failure_at(name_, c, ran ? effect::complete : effect::none, why);
         if (asked(e)) settle(e, std::move(f));
         else bury(e, std::move(f), true);
     }
@@ -266,6 +285,21 @@ private:
             s.running += l.busy();
         });
         return sum;
+    }
+
+    // A message that is to be delivered again is in the queue until then, as far as its capacity is
+    // concerned: so those that fail and fail do not become more and more.
+    void wait_again() noexcept {
+        accepted_.fetch_add(1, std::memory_order_relaxed);
+        again_->count();
+    }
+    void set_aside(envelope& e) noexcept {
+        e.tracked()->at = this;
+        e.tracked()->run = [](work& w) noexcept {
+            detail::tracking& t = static_cast<detail::tracking&>(w);
+            t.at->again_->leave(t, [&] { t.at->enter_again(t.of); });
+        };
+        again_->wait(*e.tracked(), *e.tracked());
     }
 
     admission refuse(admission a) noexcept { return count(refused_), a; }
@@ -338,6 +372,7 @@ private:
     std::unique_ptr<handler> handler_;  // the lanes', until the bus is gone
     const std::size_t capacity_;
     const when_full full_;
+    std::unique_ptr<redeliveries> again_;  // nullptr: a message is delivered once
     waiting_room room_;
 
     // (1), seq_cst: see waiting_room (1). In taken() it also releases to (2) that the message had
@@ -384,7 +419,30 @@ inline bool lane::handle(envelope& e) noexcept {
     const bool asked = of.asked(e);
     take_up(e, asked ? e.call()->deadline : never, forever);
     if (asked && !begin(e)) return true;
-    return e.how->start(*of.handler_, *this);
+    return e.how->start(*of.handler_, *this) && goes_on();
+}
+
+// After the end of a handler. False: the lane waits until a message is to be delivered again.
+inline bool lane::goes_on() noexcept {
+    if (!to_repeat_) return true;
+    envelope& e = *to_repeat_;
+    of.wait_again();
+    if (!of.again_->in_place(e)) {
+        to_repeat_ = nullptr;
+        of.set_aside(e);
+        return true;
+    }
+    run = [](work& w) noexcept { static_cast<lane&>(w).deliver_again(); };
+    of.again_->wait(*e.tracked(), *this);  // it may be at work elsewhere by now
+    return false;
+}
+
+inline void lane::deliver_again() noexcept {
+    run = [](work& w) noexcept { static_cast<lane&>(w).read_on(); };
+    envelope& e = *std::exchange(to_repeat_, nullptr);
+    of.again_->leave(*e.tracked(), [] {});
+    of.taken();
+    if (handle(e)) read_on();
 }
 
 // False: it is over, and was not started.
@@ -421,7 +479,7 @@ inline void lane::take_up(envelope& e, time_point bound, duration allowance) noe
     context_.deadline_ = bound;
     context_.allowance_ = allowance;
     context_.due_ = allowance != forever ? &e.call()->due : nullptr;
-    context_.attempt_ = e.attempt;
+    context_.attempt_ = e.attempt();
     envelope_ = &e;
     current_.store(reinterpret_cast<std::uintptr_t>(&e) | (e.how->hears_stop ? 0 : deaf),
                    std::memory_order_relaxed);
@@ -447,7 +505,7 @@ inline bool lane::start(detail::promise_base& p, void (*finish)(lane&, bool) noe
 inline void lane::resume_after_end() noexcept {
     run = [](work& w) noexcept { static_cast<lane&>(w).read_on(); };
     finish_(*this, true);
-    read_on();
+    if (goes_on()) read_on();
 }
 
 inline bool lane::abandon() noexcept {
@@ -472,15 +530,20 @@ inline void lane::close_case(failure* failed, bool intact) noexcept {
     envelope& e = *envelope_;
     put_down(e);
     running_ = nullptr;
-    count(failed ? tally_.failed : tally_.handled);
     if (failed) {
         if (failed->effect() == effect::none) failed->effect(effect::complete);  // it has run
         detail::add_to_path(*failed, of.name());
+        if (of.again_ && !of.discarding() && of.again_->repeats(e, *failed)) {
+            to_repeat_ = &e;
+            return;
+        }
     }
+    count(failed ? tally_.failed : tally_.handled);
     if (of.asked(e)) {
         if (failed) e.call()->fail(std::move(*failed));
         of.reply(e);
     } else if (failed) {
+        if (e.is_tracked) e.tracked()->last.reset();  // the reason says it all
         of.bury(e, std::move(*failed), intact);
     } else if (!e.call() || e.call()->cell.handler_leaves()) {
         e.destroy();

@@ -8,7 +8,9 @@
 #include <posthaste/serve/message.hpp>
 #include <posthaste/wait/frame.hpp>
 #include <posthaste/wait/reply_cell.hpp>
+#include <posthaste/wait/timer.hpp>
 
+#include <atomic>
 #include <concepts>
 #include <memory>
 #include <new>
@@ -19,8 +21,10 @@
 
 namespace posthaste {
 
+class endpoint_core;
 class handler;
 class lane;
+class redeliveries;
 struct envelope;
 struct request;
 
@@ -39,16 +43,73 @@ struct envelope_kind {
     bool called;  ///< somebody waits for its end: it has a `request`
 };
 
+namespace detail {
+
+/// What is known of a message that may be delivered again. It goes with its envelope, so that to
+/// wait takes no memory that might be missing then.
+struct tracking : handler_entry, work, timer {
+    envelope& of;
+    unsigned attempt = 1;
+    time_point since;             ///< when it was first accepted
+    std::optional<failure> last;  ///< what its handler said the last time
+    duration delay{};             ///< before the next attempt
+    endpoint_core* at = nullptr;  ///< if it waits without its lane
+
+    /// nullptr: no memory.
+    static tracking* make(envelope& e, const handler_entry& how, time_point since) noexcept {
+        void* const memory = allocate(sizeof(tracking));
+        return memory ? ::new (memory) tracking(e, how, since) : nullptr;
+    }
+    void end() noexcept {
+        std::destroy_at(this);
+        deallocate(this);
+    }
+    void note(failure why) noexcept { last.emplace(std::move(why)); }
+
+private:
+    friend class posthaste::redeliveries;
+    tracking(envelope& e, const handler_entry& how, time_point accepted) noexcept
+        : handler_entry(how),
+          timer([](timer& t) noexcept { static_cast<tracking&>(t).go_on(); }),
+          of(e),
+          since(accepted) {}
+    void go_on() noexcept {
+        if (!going_on.exchange(true, std::memory_order_relaxed)) home->post(*then);
+    }
+
+    posthaste::home* home = nullptr;
+    work* then = nullptr;  // what goes on with it
+    tracking *earlier = nullptr, *later = nullptr;  // of those that wait
+    std::atomic<bool> going_on = false;  // relaxed: it decides who posts, which hands it over
+};
+
+}  // namespace detail
+
 /// What queues carry: the message and what is needed to handle it. Lives in recycled memory, and
 /// is small: what goes from one processor's cache to another's is what a message costs.
 struct envelope : letter {
-    unsigned attempt = 1;  // first: here is room behind what a letter has
+    bool is_tracked = false;  ///< `how` begins a detail::tracking; here is room behind a letter
     const envelope_kind* kind;
     const handler_entry* how = nullptr;
 
     explicit envelope(const envelope_kind& k) noexcept : kind(&k) {}
     envelope(const envelope&) = delete;
+    ~envelope() {
+        if (is_tracked) tracked()->end();
+    }
 
+    /// nullptr: it is delivered once.
+    detail::tracking* tracked() const noexcept {
+        return is_tracked ? static_cast<detail::tracking*>(const_cast<handler_entry*>(how))
+                          : nullptr;
+    }
+    /// Requires   `how` is known. False: no memory.
+    bool track(time_point since) noexcept {
+        detail::tracking* const t = detail::tracking::make(*this, *how, since);
+        if (t) how = t, is_tracked = true;
+        return t;
+    }
+    unsigned attempt() const noexcept { return is_tracked ? tracked()->attempt : 1; }
     const detail::message_type& type() const noexcept { return *kind->type; }
     void destroy() noexcept { kind->destroy(*this); }
     request* call() noexcept;  ///< nullptr if nobody waits for its end

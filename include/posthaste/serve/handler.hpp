@@ -206,6 +206,30 @@ private:
           handling<H, Ms>::suspends, handling<H, Ms>::hears_stop}...}};
 };
 
+template <typename H, typename M>
+concept takes_const = std::invocable<H&, const M&> || std::invocable<H&, const M&, context&>;
+
+/// Hands the message to the callable as a const one: it may be needed again.
+template <typename H>
+class keeping_handler {
+public:
+    explicit keeping_handler(H h) : h_(std::move(h)) {}
+
+    template <typename M>
+        requires std::invocable<H&, const M&>
+    decltype(auto) operator()(const M& m) {
+        return std::invoke(h_, m);
+    }
+    template <typename M>
+        requires std::invocable<H&, const M&, context&>
+    decltype(auto) operator()(const M& m, context& ctx) {
+        return std::invoke(h_, m, ctx);
+    }
+
+private:
+    H h_;
+};
+
 }  // namespace detail
 
 }  // namespace posthaste

@@ -64,6 +64,8 @@ private:
     void read_on() noexcept;
     void resume_after_end() noexcept;
     bool handle(envelope& e) noexcept;
+    bool goes_on() noexcept;
+    void deliver_again() noexcept;
     bool begin(envelope& e) noexcept;
     void take_up(envelope& e, time_point bound, duration allowance) noexcept;
     void put_down(const envelope& e) noexcept;
@@ -79,6 +81,7 @@ private:
     stop_source stop_;
     context context_;
     envelope* envelope_ = nullptr;
+    envelope* to_repeat_ = nullptr;  // its handler has failed; it waits for the next attempt
     detail::promise_base* running_ = nullptr;
     void (*finish_)(lane&, bool) noexcept = nullptr;
     tally tally_;

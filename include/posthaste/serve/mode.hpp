@@ -1,6 +1,9 @@
 // How a handler runs, and how much may wait for it.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/base/clock.hpp>
+
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -21,6 +24,27 @@ enum class when_full : unsigned char {
 inline constexpr std::size_t default_capacity = 1024;  ///< messages
 inline constexpr std::size_t unbounded = std::numeric_limits<std::uint32_t>::max() / 2;
 
+/// How a message that was sent is delivered again, as long as its handler fails. The delay doubles
+/// from one attempt to the next, and half of it is random; a failure with a retry_after() has it
+/// wait no less than that.
+struct redelivery {
+    unsigned attempts = 5;  ///< in all, 1 to 1,000
+    unsigned in_place = 1;  ///< a `parallel` lane waits for so many; for the rest it goes on
+    duration delay = std::chrono::milliseconds(100);  ///< before the second attempt, 1 ns or more
+    duration max_delay = std::chrono::seconds(10);  ///< `delay` or more
+
+    constexpr std::string_view fault() const noexcept {
+        if (attempts < 1 || attempts > 1000) return "at_least_once: attempts must be 1 to 1,000";
+        if (in_place > 1000) return "at_least_once: in_place must be 0 to 1,000";
+        if (delay <= duration::zero()) return "at_least_once: delay must be more than 0";
+        if (max_delay < delay) return "at_least_once: max_delay must be `delay` or more";
+        return {};
+    }
+};
+
+template <typename Mode>
+class redelivering;
+
 namespace detail {
 
 /// What all modes say about their queue.
@@ -37,6 +61,10 @@ public:
         Mode changed = self();
         changed.full_ = policy;
         return changed;
+    }
+    /// What is sent is delivered until the handler returns without a failure; see `redelivering`.
+    constexpr redelivering<Mode> at_least_once(redelivery how = {}) const noexcept {
+        return {self(), how};
     }
     constexpr std::size_t capacity() const noexcept { return capacity_; }
     constexpr when_full full() const noexcept { return full_; }
@@ -106,5 +134,49 @@ public:
 private:
     KeyOf key_of_;
 };
+
+/// A mode whose messages are not lost when a handler fails: returning acknowledges one that was
+/// sent, failing has it delivered again, and after the last attempt it is a dead letter, as at once
+/// with a failure of code rejected or undecodable. It keeps its place in the queue's capacity until
+/// then; in a serial endpoint, and in its key, all that came after it waits. A call is not
+/// repeated: its caller is told.
+///
+///     bus.handle<payment>("pay", keyed(&payment::rider).at_least_once({.attempts = 8}), pay);
+///
+/// The handler takes `const M&`, or an M that can be copied.
+template <typename Mode>
+class redelivering {
+public:
+    constexpr redelivering(Mode m, redelivery how) noexcept : mode_(std::move(m)), how_(how) {}
+
+    constexpr redelivering capacity(std::size_t n) const noexcept {
+        return {mode_.capacity(n), how_};
+    }
+    constexpr redelivering full(when_full policy) const noexcept {
+        return {mode_.full(policy), how_};
+    }
+    constexpr std::size_t capacity() const noexcept { return mode_.capacity(); }
+    constexpr when_full full() const noexcept { return mode_.full(); }
+    constexpr const Mode& mode() const noexcept { return mode_; }
+    constexpr const redelivery& how() const noexcept { return how_; }
+
+    constexpr std::string_view fault() const noexcept {
+        if (const auto why = mode_.fault(); !why.empty()) return why;
+        if (full() == when_full::drop_oldest || full() == when_full::drop_newest)
+            return "at_least_once: full must be reject or wait; what is dropped is not delivered";
+        return how_.fault();
+    }
+
+private:
+    Mode mode_;
+    redelivery how_;
+};
+
+namespace detail {
+template <typename Mode>
+inline constexpr bool redelivers = false;
+template <typename Mode>
+inline constexpr bool redelivers<redelivering<Mode>> = true;
+}  // namespace detail
 
 }  // namespace posthaste

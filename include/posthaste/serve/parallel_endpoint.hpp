@@ -39,7 +39,7 @@ public:
     void for_each_lane(void* with, void (*f)(void*, lane&)) override {
         for (lane& l : lanes_) f(with, l);
     }
-    bool idle() const noexcept override { return queue_.idle(); }
+    bool idle() const noexcept override { return none_is_aside() && queue_.idle(); }
 
 private:
     struct numbered_lane : lane {
@@ -67,6 +67,10 @@ private:
     }
     envelope* take_oldest() noexcept override {
         return static_cast<envelope*>(queue_.take_beside());
+    }
+    bool keeps_order() const noexcept override { return false; }
+    void enter_again(envelope& e) noexcept override {
+        if (queue_.put_back(e) == work_queue::put_result::claimed) home().post(free_lane());
     }
     void shut() noexcept override { queue_.shut(); }
 
