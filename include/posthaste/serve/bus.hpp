@@ -84,12 +84,22 @@ public:
     posthaste::client<Ms...> client(std::string_view name) const {
         return posthaste::client<Ms...>(address_of(name), call_settings{deadline()});
     }
-    /// The same, calling by a policy.
+    /// The same, calling by policies: `deadline(300ms) | retry() | breaker()`, the outermost first.
+    /// What they do is for calls; a send does not ask them.
+    /// Errors     rejected, too: more than `max_layers` of them.
     template <typename... Ms, policy Policy>
     posthaste::client<Ms...> client(std::string_view name, const Policy& policy) const {
+        static_assert(!detail::repeats<Policy> || (std::copy_constructible<Ms> && ...),
+                      "policies: what repeats a call needs a message that can be copied; hold what "
+                      "cannot be copied in a std::shared_ptr, or leave out retry and hedge");
         call_settings settings{deadline()};
         policy.apply(settings);
-        return posthaste::client<Ms...>(address_of(name), settings);
+        settings.repeats = detail::repeats<Policy>;
+        if (settings.layers.size() > max_layers) {
+            detail::raise(failed(failure::because(code::rejected, effect::none,
+                                                  "policies: at most 12 for one client")));
+        }
+        return posthaste::client<Ms...>(address_of(name), std::move(settings));
     }
 
     /// Runs `fn()`, a task, on the bus and gives its value; the calling thread waits. `fn` is kept

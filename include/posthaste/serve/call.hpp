@@ -242,22 +242,17 @@ private:
     alarm timer_{*this};
 };
 
-/// What client.call() gives: `co_await` it for a result<reply>.
-///
-/// Requires   when it is awaited, the bus or a client of it is still there.
+namespace detail {
+
+/// One request, and nothing between it and its caller.
 template <typename M>
-class [[nodiscard]] call_operation {
+class direct_call {
 public:
-    static constexpr bool keeps_home = true;
-    call_operation(const address& to, detail::called<M>* e, duration allowance) noexcept
+    direct_call(const address& to, called<M>* e, duration allowance) noexcept
         : site_(to, e, e, allowance), envelope_(e) {}
 
-    bool await_ready() const noexcept { return false; }
-    template <homed Promise>
-    bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
-        return site_.begin(h.promise());
-    }
-    result<reply_t<M>> await_resume() noexcept {
+    bool begin(frame& f) noexcept { return site_.begin(f); }
+    result<reply_t<M>> end() noexcept {
         const bool answered = site_.end();
         result<reply_t<M>> r =
             answered ? *std::move(envelope_->answer) : result<reply_t<M>>(site_.why());
@@ -267,8 +262,10 @@ public:
 
 private:
     call_site site_;
-    detail::called<M>* envelope_;
+    called<M>* envelope_;
 };
+
+}  // namespace detail
 
 /// What client.send_when_room() gives: `co_await` it for a result<void>. Requires what call() does.
 template <typename M>

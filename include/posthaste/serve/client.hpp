@@ -4,6 +4,7 @@
 #include <posthaste/base/result.hpp>
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/call.hpp>
+#include <posthaste/serve/guarded_call.hpp>
 #include <posthaste/serve/message.hpp>
 #include <posthaste/serve/policy.hpp>
 #include <posthaste/serve/scheduled.hpp>
@@ -62,8 +63,11 @@ class client {
     };
 
 public:
-    client(std::shared_ptr<const address> to, call_settings settings) noexcept
-        : to_(std::move(to)), settings_(std::move(settings)) {}
+    client(std::shared_ptr<const address> to, call_settings settings)
+        : to_(std::move(to)), deadline_(settings.deadline) {
+        if (!settings.layers.empty())
+            policies_ = std::make_shared<const call_settings>(std::move(settings));
+    }
 
     const std::string& name() const noexcept { return to_->name; }
 
@@ -209,8 +213,11 @@ private:
     }
     template <template <typename> typename Operation, typename M, typename... Args>
     Operation<M> operation(Args&&... args) const noexcept {
-        return Operation<M>(*to_, build<detail::called<M>>(std::forward<Args>(args)...),
-                            settings_.deadline);
+        detail::called<M>* const e = build<detail::called<M>>(std::forward<Args>(args)...);
+        if constexpr (std::same_as<Operation<M>, call_operation<M>>) {
+            if (policies_) return Operation<M>(*to_, e, policies_);
+        }
+        return Operation<M>(*to_, e, deadline_);
     }
     template <typename M, typename... Args>
     result<void> put(Args&&... args) const noexcept {
@@ -246,7 +253,8 @@ private:
     }
 
     std::shared_ptr<const address> to_;
-    call_settings settings_;
+    duration deadline_;
+    std::shared_ptr<const call_settings> policies_;  // null: but for the deadline there are none
 };
 
 }  // namespace posthaste

@@ -3,8 +3,10 @@
 
 #include <posthaste/base/clock.hpp>
 #include <posthaste/base/failure.hpp>
+#include <posthaste/wait/context.hpp>
 #include <posthaste/wait/home.hpp>
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +26,7 @@ struct verdict {
         pass,    ///< go on: inwards on the way in, outwards on the way out
         later,   ///< the same, after `after`; only on the way in
         refuse,  ///< not inwards: passage::refusal() says why; only on the way in
-        again,   ///< inwards once more, after `after`; only on the way out
+        again,   ///< inwards once more, after `after`; only on the way out, of a failure
         supply,  ///< supply() gives a value instead of the failure; only on the way out
     };
     kind what = kind::pass;
@@ -48,7 +50,8 @@ public:
     virtual ~layer() = default;
 
     /// A call goes in. After `pass` and `later` it comes out again, by leave() or abandon(): once,
-    /// or, where leave() says `again`, once more for each time.
+    /// or, where leave() says `again`, once more for each time. What the deadline or a stop forbids
+    /// is not done: `again` is as `pass` then, and after `later` it comes out with a failure.
     virtual verdict enter(passage& p, slot& s) noexcept = 0;
     /// It comes out. `why`: how it failed; nullptr: with a value.
     virtual verdict leave(passage& p, slot& s, const failure* why) noexcept = 0;
@@ -62,7 +65,9 @@ public:
 struct call_settings {
     duration deadline;  ///< for each call as a whole; the caller's own may be nearer
     std::vector<std::shared_ptr<layer>> layers = {};
+    bool repeats = false;  ///< a layer may say `again`
 };
+inline constexpr std::size_t max_layers = 12;  ///< of one client
 
 /// A value that changes how a client calls; see guard/. What repeats calls says so by a member
 /// `static constexpr bool repeats = true`: then messages must be copyable.
@@ -71,6 +76,10 @@ concept policy =
     std::copy_constructible<P> && requires(const P& p, call_settings& s) { p.apply(s); };
 
 namespace detail {
+/// Its address stands for a type of reply.
+template <typename T>
+inline constexpr char reply_key = 0;
+
 template <typename P>
 inline constexpr bool repeats = false;
 template <typename P>
@@ -82,7 +91,7 @@ inline constexpr bool repeats<P> = P::repeats;
 template <policy... Ps>
 class policies {
 public:
-    static constexpr bool repeats = (detail::repeats<Ps> || ...);
+    static constexpr bool repeats = (detail::repeats<Ps> || ...);  ///< one of them does
     explicit policies(std::tuple<Ps...> ps) : ps_(std::move(ps)) {}
     void apply(call_settings& s) const {
         std::apply([&](const Ps&... p) { (p.apply(s), ...); }, ps_);
@@ -114,12 +123,29 @@ auto operator|(const A& outer, const B& inner) {
     return detail::as_policies(std::tuple_cat(detail::parts_of(outer), detail::parts_of(inner)));
 }
 
+/// Who decides whether there may be one call more than were asked for; see guard/budget.hpp.
+class extra_calls {
+public:
+    /// True: one more, which is counted now. Threads: any.
+    virtual bool take(passage& p) noexcept = 0;
+
+protected:
+    ~extra_calls() = default;
+};
+
 /// One call on its way through its client's layers, as they see it.
 ///
 /// Threads    one at a time: whoever moves the call on.
 class passage {
 public:
-    passage(home& at, bool idempotent) noexcept : at_(&at), idempotent_(idempotent) {}
+    /// `allowed` is counted from now on.
+    passage(home& at, const context& of, duration allowed, bool idempotent) noexcept
+        : at_(&at),
+          of_(&of),
+          began_(at.coarse_now()),
+          bound_(of.deadline()),
+          allowed_(allowed),
+          idempotent_(idempotent) {}
     passage(const passage&) = delete;
 
     home& at() const noexcept { return *at_; }
@@ -129,17 +155,40 @@ public:
     time_point coarse_now() const noexcept { return at_->coarse_now(); }
     std::uint64_t random() const noexcept { return at_->random(); }
 
-    /// The message says that it does no harm to handle it twice: `static constexpr bool idempotent`.
+    /// The message says that it does no harm to handle it twice:
+    /// `static constexpr bool idempotent = true`.
     bool idempotent() const noexcept { return idempotent_; }
+
+    /// The caller gives up.
+    bool stopped() const noexcept { return of_->stop_requested(); }
+    /// What is left to the call as a whole; reads the clock.
+    duration time_left() noexcept {
+        if (bound_ == never && allowed_ == forever) return forever;
+        const time_point at = now();
+        if (allowed_ != forever) {  // first asked: how long it has taken is known to milliseconds
+            const time_point began = at - (at_->coarse_now() - began_);
+            bound_ = std::min(bound_, saturating_add(began, std::exchange(allowed_, forever)));
+        }
+        return bound_ <= at ? duration::zero() : duration(bound_ - at);
+    }
+    /// For the first attempt, which begins at once: the same without a look at the clock.
+    duration first_time_left() const noexcept { return allowed_; }
 
     /// What is inside may take so long; layers make it less as the call goes in, and put back what
     /// was there as it comes out.
     duration allowance = forever;
+    /// Asked before there is one call more; nullptr: nobody need be. A layer sets it for those
+    /// inside.
+    extra_calls* extra = nullptr;
     /// Why the call was refused, where enter() says `refuse`.
     failure& refusal() noexcept { return refusal_; }
 
 private:
     home* at_;
+    const context* of_;
+    time_point began_;
+    time_point bound_;
+    duration allowed_;
     failure refusal_{code::rejected};
     bool idempotent_;
 };

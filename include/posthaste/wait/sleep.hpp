@@ -30,9 +30,7 @@ public:
         return {};
     }
 
-private:
-    static constexpr unsigned char asleep = 1, over = 2, stopped = 4;
-
+    /// For those who have a frame, and no coroutine in it; false: it is over already.
     POSTHASTE_NOINLINE bool stand(frame& f) noexcept {
         frame_ = &f;
         if (length_ != forever) until_ = saturating_add(f.at->now(), length_);
@@ -46,6 +44,10 @@ private:
         f.at->unpark(f);
         return false;
     }
+
+private:
+    static constexpr unsigned char asleep = 1, over = 2, stopped = 4;
+
     void end(unsigned char how) noexcept {
         unsigned char seen = phase_.load(std::memory_order_relaxed);
         do {

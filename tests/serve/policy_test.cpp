@@ -1,0 +1,105 @@
+#include <posthaste/serve/policy.hpp>
+
+#include "../support/conversation.hpp"
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+using namespace posthaste;
+using namespace std::chrono_literals;
+using posthaste::testing::outcome;
+
+namespace {
+
+struct ask {
+    using reply = int;
+    int n;
+};
+
+/// Writes down who was asked.
+struct noting {
+    struct noting_layer : layer {
+        noting_layer(std::string n, std::string& d) : name(std::move(n)), diary(d) {}
+        verdict enter(passage&, slot&) noexcept override { return diary += name + " ", verdict(); }
+        verdict leave(passage&, slot&, const failure*) noexcept override {
+            return diary += "/" + name + " ", verdict();
+        }
+        std::string name;
+        std::string& diary;
+    };
+    noting(std::string name, std::string& diary)
+        : at_work(std::make_shared<noting_layer>(std::move(name), diary)) {}
+    void apply(call_settings& s) const { s.layers.push_back(at_work); }
+    std::shared_ptr<noting_layer> at_work;
+};
+struct repeating : noting {
+    static constexpr bool repeats = true;
+    using noting::noting;
+};
+
+}  // namespace
+
+TEST_CASE("policy: several are one, outermost first") {
+    std::string diary;
+    const noting a("a", diary), b("b", diary), c("c", diary);
+    for (int grouped = 0; grouped != 2; ++grouped) {
+        call_settings s{1s};
+        if (grouped) (a | (b | c)).apply(s);
+        else (a | b | c).apply(s);
+        REQUIRE(s.layers.size() == 3);
+        CHECK(s.layers[0] == a.at_work);
+        CHECK(s.layers[1] == b.at_work);
+        CHECK(s.layers[2] == c.at_work);
+    }
+    STATIC_REQUIRE(policy<decltype(a | b)>);
+    STATIC_REQUIRE(!policy<int>);
+}
+
+TEST_CASE("policy: what repeats calls makes the whole repeat") {
+    STATIC_REQUIRE(!decltype(noting("a", std::declval<std::string&>()) |
+                             noting("b", std::declval<std::string&>()))::repeats);
+    STATIC_REQUIRE(decltype(noting("a", std::declval<std::string&>()) |
+                            repeating("b", std::declval<std::string&>()))::repeats);
+}
+
+TEST_CASE("policy: a call goes in outermost first, and comes out innermost first") {
+    testing::no_frames_left frames;
+    std::string diary;
+    simulation sim;
+    bus app(sim);
+    app.handle<ask>("answers", [&](ask q) { return diary += "call ", q.n; });
+    const auto c =
+        app.client<ask>("answers", noting("a", diary) | deadline(1s) | noting("b", diary));
+    CHECK(outcome(app.run([&]() -> task<result<int>> { co_return co_await c.call(1); })) ==
+          "value");
+    CHECK(diary == "a b call /b /a ");
+}
+
+TEST_CASE("policy: a send does not ask it") {
+    std::string diary;
+    simulation sim;
+    bus app(sim);
+    app.handle<ask>("answers", [&](ask q) { return q.n; });
+    const auto c = app.client<ask>("answers", noting("a", diary));
+    CHECK(c.send(1));
+    sim.run_until_idle();
+    CHECK(app.counts("answers").handled == 1);
+    CHECK(diary.empty());
+}
+
+TEST_CASE("policy: more than a client can hold are refused where it is made") {
+    std::string diary;
+    simulation sim;
+    bus app(sim);
+    const noting a("a", diary);
+    const auto four = a | a | a | a;
+    CHECK_NOTHROW(app.client<ask>("answers", four | four | four));
+    std::string why;
+    try {
+        static_cast<void>(app.client<ask>("answers", four | four | four | a));
+    } catch (const failed& f) {
+        why = f.what();
+    }
+    CHECK(why == "rejected: policies: at most 12 for one client");
+}
