@@ -46,8 +46,8 @@ struct probe {
         }
         verdict leave(passage& p, slot& s, const failure* why) noexcept override {
             const verdict v = on_leave ? on_leave(why, ++s.a) : verdict();
-            const bool once_more = v.what == kind::again && !p.stopped() &&
-                                   (v.after == 0ms || v.after < p.time_left());
+            const bool once_more =
+                why && v.what == kind::again && !p.stopped() && v.after < p.time_left();
             if (!once_more) --inside;
             return v;
         }
@@ -129,14 +129,38 @@ TEST_CASE("guarded_call: `later` lets it in after a while") {
     CHECK(a->inside == 0);
 }
 
-TEST_CASE("guarded_call: `later` than the deadline is refused at once") {
+TEST_CASE("guarded_call: `later` than the deadline waits until then, and fails") {
+    testing::no_frames_left frames;
+    for (const duration after : {duration(200ms), duration(300ms), forever}) {
+        world w;
+        const probe a;
+        a->on_enter = [=](passage&) { return verdict{kind::later, after}; };
+        CHECK(outcome(w.call("inline", deadline(200ms) | a, {7})) == "deadline exceeded, none");
+        CHECK(w.sim.elapsed() == 200ms);
+        CHECK(a->inside == 0);
+        CHECK(w.handled == 0);
+    }
+}
+
+TEST_CASE("guarded_call: what one layer allows is for those inside it, less what a pause took") {
     testing::no_frames_left frames;
     world w;
-    const probe a;
-    a->on_enter = [](passage&) { return verdict{kind::later, 300ms}; };
-    CHECK(outcome(w.call("inline", deadline(200ms) | a, {7})) == "deadline exceeded, none");
-    CHECK(w.sim.elapsed() == 0ms);
-    CHECK(a->inside == 0);
+    w.fail_first = 1;
+    const probe outer, a, inner;
+    std::vector<duration> seen;
+    outer->on_enter = [&](passage& p) { return seen.push_back(p.allowance), verdict(); };
+    a->allowance = 50ms;
+    inner->on_enter = [&](passage& p) { return seen.push_back(p.allowance), verdict(); };
+    outer->on_leave = [&](const failure* why, std::uint64_t) {
+        return why ? verdict{kind::again, 30ms} : verdict();
+    };
+    CHECK(w.call("sleepy", deadline(100ms) | outer | a | inner, {5, 10ms}).value_or(0) == 5);
+    CHECK(seen == std::vector<duration>{100ms, 50ms, 50ms});
+    w.handled = 0;
+    w.fail_first = 5;
+    CHECK(outcome(w.call("sleepy", deadline(100ms) | outer | a | inner, {5, 10ms})) ==
+          "unavailable, complete");
+    CHECK(seen == std::vector<duration>{100ms, 50ms, 50ms, 100ms, 50ms, 50ms, 20ms});
 }
 
 TEST_CASE("guarded_call: `again` makes the call once more, with the same message") {

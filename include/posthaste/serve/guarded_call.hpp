@@ -40,7 +40,9 @@ public:
         caller_ = &caller;
         step_.at = caller.at;
         step_.under = caller.under;
-        passage_.emplace(*caller.at, *caller.under, by_->deadline, idempotent_);
+        passage& p = passage_.emplace(*caller.at, idempotent_);
+        p.under_ = caller.under;
+        p.allowance = by_->deadline;
         return go(way::in, 0, nullptr);
     }
     /// The caller's frame is destroyed where it stands: gives back what the layers hold.
@@ -70,56 +72,60 @@ private:
 
     // From layer i on; outwards with `why`, or a value. True: it stands still; false: it is over.
     bool go(way to, std::size_t i, const failure* why) noexcept {
+        passage& p = *passage_;
         for (;;) {
             if (to == way::out) {
                 inside_ = i;
                 if (i == 0) return false;
-                const verdict v = at(i - 1).leave(*passage_, slots_[i - 1], why);
-                if (v.what == verdict::kind::supply) why = supply(at(i - 1));
-                if (v.what != verdict::kind::again || !allowed(v.after)) {
-                    --i;
-                    continue;
-                }
-                repeated_ = true;
-                last_effect_ = why->effect();
+                --i;
+                p.allowance =
+                    entries_[i].until == forever ? forever : entries_[i].until - p.passed_;
+                p.extra = entries_[i].extra;
+                const verdict v = at(i).leave(p, slots_[i], why);
+                if (!why) continue;
+                if (v.what == verdict::kind::supply) why = supply(at(i));
+                if (v.what != verdict::kind::again || !allowed(v.after)) continue;
+                if (why->effect() != effect::none) effect_ = why->effect();
+                ++i;
                 if (v.after > duration::zero()) return pause(v.after, i);
+                time_passes();
                 to = way::in;
             } else if (i == by_->layers.size()) {
                 inside_ = i;
-                if (start(step_, time_for_attempt())) return true;
+                if (start(step_, p.allowance)) return true;
                 why = finish();
                 to = way::out;
             } else {
-                const verdict v = at(i).enter(*passage_, slots_[i]);
+                entries_[i] = {p.allowance == forever ? forever : p.allowance + p.passed_, p.extra};
+                const verdict v = at(i).enter(p, slots_[i]);
                 if (v.what == verdict::kind::refuse) {
-                    why = fail(std::move(passage_->refusal()));
+                    why = fail(std::move(p.refusal()));
                     to = way::out;
                     continue;
                 }
                 ++i;
-                if (v.what != verdict::kind::later || v.after <= duration::zero()) continue;
-                repeated_ = true;
-                if (in_time(v.after)) return pause(v.after, i);
-                why = fail(failure::because(code::deadline_exceeded, last_effect_,
-                                            "its turn would have come too late"));
-                to = way::out;
+                if (v.what == verdict::kind::later && v.after > duration::zero())
+                    return pause(v.after, i);
             }
         }
     }
-    bool in_time(duration after) noexcept {
-        return after == duration::zero() || after < passage_->time_left();
+    bool allowed(duration after) noexcept {
+        return !passage_->stopped() && std::max(after, duration::zero()) < passage_->time_left();
     }
-    duration time_for_attempt() noexcept {
-        const duration left = repeated_ ? passage_->time_left() : passage_->first_time_left();
-        return std::min(left, passage_->allowance);
+    void time_passes() noexcept {
+        passage& p = *passage_;
+        const duration passed = p.since_begin(p.now());
+        if (p.allowance != forever) p.allowance -= passed - p.passed_;
+        p.passed_ = passed;
     }
-    bool allowed(duration after) noexcept { return !passage_->stopped() && in_time(after); }
-    // Then inwards from `i`; if it is cancelled meanwhile, outwards. It never ends at once: a stop
-    // that was requested already is found in the next turn.
+    // Then inwards from `i`; if it is cancelled meanwhile or its time is over, outwards. It never
+    // ends at once: a stop that was requested already is found in the next turn.
     bool pause(duration d, std::size_t i) noexcept {
         inside_ = i;
         if (!kept_) kept_ = to_.owner.lock();
-        nap_.emplace(saturating_add(passage_->now(), d), forever);
+        const duration left = passage_->time_left();
+        late_ = left <= d;
+        nap_.emplace(saturating_add(passage_->now(), std::min(d, left)), forever);
         if (!nap_->stand(step_)) step_.wake();
         return true;
     }
@@ -129,10 +135,17 @@ private:
         if (nap_) {
             const bool slept = nap_->await_resume().has_value();
             nap_.reset();
-            stands = slept ? go(way::in, inside_, nullptr)
-                           : go(way::out, inside_,
-                                fail(failure::because(code::cancelled, last_effect_,
-                                                      "between two attempts")));
+            time_passes();
+            if (slept && !late_) {
+                stands = go(way::in, inside_, nullptr);
+            } else {
+                const bool late = std::exchange(late_, false) && slept;
+                stands = go(way::out, inside_,
+                            fail(late ? failure::because(code::deadline_exceeded, effect_,
+                                                         "it was held back")
+                                      : failure::because(code::cancelled, effect_,
+                                                         "between two attempts")));
+            }
         } else {
             stands = go(way::out, inside_, finish());
         }
@@ -150,14 +163,19 @@ private:
     std::shared_ptr<const void> kept_;  // what to_ is a part of, once no attempt keeps it
     const std::shared_ptr<const call_settings> by_;
     const bool idempotent_;
-    bool repeated_ = false;  // the clock must be read for what is left
-    effect last_effect_ = effect::none;
+    bool late_ = false;  // when the pause is over, so is its time
+    effect effect_ = effect::none;  // of an attempt that had one
     frame* caller_ = nullptr;
     std::size_t inside_ = 0;  // so many layers it has to come out of
     std::size_t next_ = 0;  // where it goes on inwards, after a pause
     node step_{*this};
     std::optional<passage> passage_;
     std::optional<detail::sleeping> nap_;
+    struct entry {  // how a layer was entered, to be restored on the way out
+        duration until;  // the allowance, from the beginning of the call
+        extra_calls* extra;
+    };
+    std::array<entry, max_layers> entries_;
     std::array<layer::slot, max_layers> slots_;
 };
 

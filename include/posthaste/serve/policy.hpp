@@ -51,7 +51,7 @@ public:
 
     /// A call goes in. After `pass` and `later` it comes out again, by leave() or abandon(): once,
     /// or, where leave() says `again`, once more for each time. What the deadline or a stop forbids
-    /// is not done: `again` is as `pass` then, and after `later` it comes out with a failure.
+    /// is not done: `again` is as `pass` then; after `later` it waits until the deadline, and fails.
     virtual verdict enter(passage& p, slot& s) noexcept = 0;
     /// It comes out. `why`: how it failed; nullptr: with a value.
     virtual verdict leave(passage& p, slot& s, const failure* why) noexcept = 0;
@@ -138,14 +138,8 @@ protected:
 /// Threads    one at a time: whoever moves the call on.
 class passage {
 public:
-    /// `allowed` is counted from now on.
-    passage(home& at, const context& of, duration allowed, bool idempotent) noexcept
-        : at_(&at),
-          of_(&of),
-          began_(at.coarse_now()),
-          bound_(of.deadline()),
-          allowed_(allowed),
-          idempotent_(idempotent) {}
+    passage(home& at, bool idempotent) noexcept
+        : at_(&at), began_(at.coarse_now()), idempotent_(idempotent) {}
     passage(const passage&) = delete;
 
     home& at() const noexcept { return *at_; }
@@ -158,38 +152,42 @@ public:
     /// The message says that it does no harm to handle it twice:
     /// `static constexpr bool idempotent = true`.
     bool idempotent() const noexcept { return idempotent_; }
-
     /// The caller gives up.
-    bool stopped() const noexcept { return of_->stop_requested(); }
-    /// What is left to the call as a whole; reads the clock.
-    duration time_left() noexcept {
-        if (bound_ == never && allowed_ == forever) return forever;
-        const time_point at = now();
-        if (allowed_ != forever) {  // first asked: how long it has taken is known to milliseconds
-            const time_point began = at - (at_->coarse_now() - began_);
-            bound_ = std::min(bound_, saturating_add(began, std::exchange(allowed_, forever)));
-        }
-        return bound_ <= at ? duration::zero() : duration(bound_ - at);
-    }
-    /// For the first attempt, which begins at once: the same without a look at the clock.
-    duration first_time_left() const noexcept { return allowed_; }
+    bool stopped() const noexcept { return under_ && under_->stop_requested(); }
 
-    /// What is inside may take so long; layers make it less as the call goes in, and put back what
-    /// was there as it comes out.
+    /// What is inside may take so long, as far as policies say; enter() may make it less. As the
+    /// call comes out it is again what it was, less the time that has passed if there was a pause.
     duration allowance = forever;
-    /// Asked before there is one call more; nullptr: nobody need be. A layer sets it for those
-    /// inside.
+    /// How long what is inside may take, the caller's own deadline included. Reads the clock.
+    duration time_left() noexcept {
+        const time_point t = now();
+        duration left = allowance == forever ? forever : allowance - (since_begin(t) - passed_);
+        const time_point bound = under_ ? under_->deadline() : never;
+        if (bound != never) left = std::min<duration>(left, bound - t);
+        return std::max(left, duration::zero());
+    }
+
+    /// Whom to ask before there is one call more; nullptr: nobody. enter() may set it for those
+    /// inside; as `allowance`.
     extra_calls* extra = nullptr;
     /// Why the call was refused, where enter() says `refuse`.
     failure& refusal() noexcept { return refusal_; }
 
 private:
+    friend class guarded_call;
+
+    // How long it has taken at `t`; when first asked, by the coarse clock: to milliseconds.
+    duration since_begin(time_point t) noexcept {
+        if (!std::exchange(exact_, true)) began_ = t - (coarse_now() - began_);
+        return t - began_;
+    }
+
     home* at_;
-    const context* of_;
+    const context* under_ = nullptr;
     time_point began_;
-    time_point bound_;
-    duration allowed_;
+    duration passed_{};  // of the time since then `allowance` knows so much
     failure refusal_{code::rejected};
+    bool exact_ = false;
     bool idempotent_;
 };
 
