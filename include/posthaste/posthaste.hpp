@@ -40,6 +40,7 @@
 #include <posthaste/serve/mode.hpp>
 #include <posthaste/serve/quorum.hpp>
 #include <posthaste/serve/scheduled.hpp>
+#include <posthaste/serve/stream.hpp>
 
 // guard: what stands between a caller and trouble
 #include <posthaste/guard/adaptive_limit.hpp>

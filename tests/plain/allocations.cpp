@@ -25,6 +25,10 @@ struct ask {
     using reply = long;
     long n;
 };
+struct count_to {
+    using reply = stream<long>;
+    long n;
+};
 struct note {
     long key;
 };
@@ -49,6 +53,9 @@ void make_endpoints(bus& app, counters& c) {
     app.handle<ask>("later", parallel(2), [](ask a) -> task<long> {
         co_await yield();
         co_return a.n;
+    });
+    app.handle<count_to>("stream", [](count_to q) -> stream<long> {
+        for (long i = 0; i != q.n; ++i) co_yield i;
     });
     const auto handler = [&c](const note&) -> task<> {
         c.handled.fetch_add(1, std::memory_order_relaxed);
@@ -127,6 +134,18 @@ task<> send_again(client<note> c, std::atomic<long>& handled) {
     while (handled - before < 100) co_await yield();
     if (!beat.cancel()) ++errors;
     static_cast<void>(co_await sleep_for(1ms));  // the last one that was on its way
+}
+task<> take_streams(client<count_to> c) {
+    for (long i = 0; i < rounds; i += 100) {
+        auto values = co_await c.call(100);
+        for (long n = 0; n != 100; ++n) {
+            const auto next = co_await values->next();
+            if (!next || **next != n) ++errors;
+        }
+        if (i % 200 == 0) continue;  // is cancelled
+        const auto end = co_await values->next();
+        if (!end || *end) ++errors;
+    }
 }
 task<> call_two(client<ask> c) {
     for (long i = 0; i != rounds; ++i) {
@@ -208,6 +227,7 @@ void all_on(const char* where, bus& app, counters& c, On on) {
     if (!app.client<note>("evicts").send(never_ends)) ++errors;
     go("send, keyed, beside one that stands still",
        [&] { return send_many(app.client<note>("evicts"), c.handled, 8); });
+    go("stream", [&] { return take_streams(app.client<count_to>("stream")); });
     go("send_after", [&] { return send_later(app.client<note>("serial"), c.handled); });
     go("send_every", [&] { return send_again(app.client<note>("serial"), c.handled); });
     go("refused", [&] { return be_refused(app.client<ask>("full")); });

@@ -176,6 +176,31 @@ task<result<void>> quorum_example(client<check> a, client<check> b, client<check
     co_return result<void>();
 }
 
+struct list_orders {
+    using reply = stream<order>;
+    int customer;
+};  // clang-format off
+// clang-format on
+int orders_used = 0;
+void use(const order& o) { orders_used += o.id; }
+
+void handle_list_orders(bus& app) {
+    app.handle<list_orders>("orders", [](list_orders q) -> stream<order> {
+        for (int id = 1; id <= 3; ++id) co_yield order{id, q.customer};
+    });
+}
+task<result<void>> stream_example(client<list_orders> client) {
+    auto orders = co_await client.call(42);  // as soon as the handler is taken up
+    if (!orders) co_return orders.error();
+    for (;;) {
+        auto next = co_await orders->next();
+        if (!next) co_return next.error();  // it failed, after all that came before
+        if (!*next) break;  // the end
+        use(**next);
+    }
+    co_return result<void>();
+}
+
 class account {
 public:
     long operator()(deposit d) { return cents_ += d.cents; }
@@ -203,6 +228,10 @@ void bus_examples() {
     demand(sync_wait(money.call<deposit>(5)).value_or(0) == 5,
            "client: with several message types");
 
+    handle_list_orders(app);
+    demand(app.run([&] { return stream_example(app.client<list_orders>("orders")); }).has_value(),
+           "stream");
+    demand(orders_used == 6, "stream: all values");
     app.handle<line>("log", [](line) {});
     demand(
         app.run([&] { return send_when_room_example(app.client<line>("log"), {1}); }) == "accepted",

@@ -126,6 +126,9 @@ public:
     }
 
 protected:
+    /// Suspended elsewhere than at its end, it comes to it all the same. The last access, as there.
+    void end_here() noexcept { ended_(*this); }
+
     explicit promise_base(std::coroutine_handle<> h) noexcept : frame(h) {}
     ~promise_base() = default;
 

@@ -57,7 +57,8 @@ public:
         lane* const by = ctx.lane_;
         if (by) by->lead(request_->chain);
         const bool here = f.at == static_cast<home*>(&endpoint_->home());
-        if (here && !request_->only_room && detail::this_thread().depth < detail::max_depth) {
+        if (here && !request_->only_room && !route.how->streams &&
+            detail::this_thread().depth < detail::max_depth) {
             if (lane* l = endpoint_->claim(*envelope_)) {
                 stage_ = stage::under_way;
                 if (route.how->suspends) kept_ = to_.owner.lock();

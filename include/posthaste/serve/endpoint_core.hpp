@@ -254,10 +254,21 @@ protected:
         return verdict.won;
     }
     void reply(envelope& e) noexcept {
-        const request& r = *e.call();
-        const bool expired = r.cell.how() == ending::expired;
-        const duration by = expired && r.deadline != never ? home_.now() - r.deadline : duration();
+        const duration by = late_by(*e.call());
         if (!answer(e)) count_late(by);
+    }
+    /// The same, but the handler goes on.
+    void reply_early(envelope& e) noexcept {
+        request& r = *e.call();
+        r.answered = true;
+        frame& caller = *r.caller;
+        const auto verdict = r.cell.settle(ending::replied);
+        if (verdict.won && verdict.waiting) caller.wake();
+        else if (!verdict.won) count_late(late_by(r));
+    }
+    duration late_by(const request& r) const noexcept {
+        const bool expired = r.cell.how() == ending::expired;
+        return expired && r.deadline != never ? home_.now() - r.deadline : duration();
     }
     void count_late(duration by) noexcept {
         count(late_);
@@ -526,6 +537,8 @@ inline void lane::put_down(const envelope& e) noexcept {
     }
 }
 
+inline void lane::answer_early() noexcept { of.reply_early(*envelope_); }
+
 inline void lane::close_case(failure* failed, bool intact) noexcept {
     envelope& e = *envelope_;
     put_down(e);
@@ -539,10 +552,11 @@ inline void lane::close_case(failure* failed, bool intact) noexcept {
         }
     }
     count(failed ? tally_.failed : tally_.handled);
-    if (of.asked(e)) {
+    const bool asked = of.asked(e);
+    if (asked && !e.call()->answered) {
         if (failed) e.call()->fail(std::move(*failed));
         of.reply(e);
-    } else if (failed) {
+    } else if (failed && !asked) {
         if (e.is_tracked) e.tracked()->last.reset();  // the reason says it all
         of.bury(e, std::move(*failed), intact);
     } else if (!e.call() || e.call()->cell.handler_leaves()) {
@@ -552,7 +566,8 @@ inline void lane::close_case(failure* failed, bool intact) noexcept {
 
 inline void lane::lead(call_chain& chain) noexcept {
     const envelope& e = *envelope_;
-    chain.begin(of.asked(e) ? &e.call()->chain : nullptr, {this, &of}, of.bus());
+    const bool waited_for = of.asked(e) && !e.call()->answered;
+    chain.begin(waited_for ? &e.call()->chain : nullptr, {this, &of}, of.bus());
 }
 
 inline void lane::cancel(const envelope* e) noexcept {

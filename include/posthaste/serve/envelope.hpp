@@ -34,6 +34,7 @@ struct handler_entry {
     bool (*start)(handler&, lane&) noexcept;  ///< true: it has ended
     bool suspends;                            ///< it is a coroutine
     bool hears_stop;  ///< it can know that a stop was requested, while it runs
+    bool streams = false;  ///< its caller goes on while it runs
 };
 
 /// What there is to know of all envelopes of one shape.
@@ -128,6 +129,7 @@ struct request {
     bool only_room = false;       ///< a send that waits for room: it ends when it is accepted
     call_chain chain;             ///< whose handlers wait for this; set before it is put
     bool waits_for_room = false;  ///< stands in a waiting_room, under its lock
+    bool answered = false;  ///< before the handler's end, which adds nothing; the handler's
 
     /// Stores how it ended, for the caller. Only by the handler's side, before it settles.
     virtual void fail(failure f) noexcept = 0;

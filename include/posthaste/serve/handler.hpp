@@ -6,6 +6,7 @@
 #include <posthaste/serve/envelope.hpp>
 #include <posthaste/serve/lane.hpp>
 #include <posthaste/serve/message.hpp>
+#include <posthaste/serve/stream.hpp>
 
 #include <array>
 #include <concepts>
@@ -13,6 +14,7 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -115,7 +117,9 @@ class handling {
     using reply = reply_t<M>;
 
 public:
-    static constexpr bool suspends = a_task<given>;
+    /// It yields the values of a stream; a task may give somebody else's.
+    static constexpr bool streams = !a_task<given> && a_stream<typename unwrapped<given>::type>;
+    static constexpr bool suspends = a_task<given> || streams;
     static constexpr bool hears_stop = suspends || takes_message_and_context<H, M>;
 
     static bool start(H& h, lane& l) noexcept {
@@ -133,6 +137,14 @@ public:
             promise_base& p = t.promise();
             t.let_go();
             return l.start(p, &finish);
+        } else if constexpr (streams) {
+            result<reply> r = guarded(
+                [&] { return result<reply>(invoke_handler(h, m, l.ctx())); },
+                [](const std::exception_ptr& e) { return result<reply>(thrown_failure(e)); });
+            auto* const p = r ? r->to_start() : nullptr;
+            if (!p) return close(l, std::move(r)), true;  // refused, or somebody else's stream
+            hand_out(l, *p, std::move(r));
+            return l.start(*p, &finish_stream);
         } else {
             guarded(
                 [&] {
@@ -174,6 +186,38 @@ private:
             }
         }
     }
+    // The caller has the stream as soon as its producer is about to start.
+    template <typename Producer>
+    static void hand_out(lane& l, Producer& p, result<reply> r) noexcept {
+        envelope& e = l.handled();
+        const bool asked = e.call() && !e.call()->only_room;
+        p.start(l, asked);
+        if (!asked) return;  // nobody wants it: the producer ends at its first co_yield
+        static_cast<called<M>&>(e).answer.emplace(std::move(r));
+        l.answer_early();
+    }
+    static void finish_stream(lane& l, bool ended) noexcept {
+        auto& p = static_cast<typename reply::promise_type&>(l.running());
+        auto& rest = p.retire();
+        const std::exception_ptr thrown = p.thrown();
+        const cut cut_short = p.ended_by();
+        p.self.destroy();
+        std::optional<failure> why;
+        if (!ended) {
+            why = failure::because(code::no_reply, effect::unknown, "the handler was destroyed");
+        } else if (thrown) {
+            why = thrown_failure(thrown);
+        } else if (cut_short == cut::expired) {
+            why = failure::because(code::deadline_exceeded, effect::unknown,
+                                   "the stream is not over");
+        } else if (cut_short == cut::stopped) {
+            why =
+                failure::because(code::cancelled, effect::unknown, "the handler was asked to stop");
+        }
+        l.close_case(why ? &*why : nullptr, leaves_intact<H, M, returned>());
+        rest.end(why ? &*why : nullptr);
+        rest.leave_behind();
+    }
     static void close(lane& l, result<reply> r) noexcept {
         envelope& e = l.handled();
         constexpr bool intact = leaves_intact<H, M, returned>();
@@ -203,7 +247,7 @@ private:
           [](handler& self, lane& l) noexcept {
               return handling<H, Ms>::start(static_cast<handler_of&>(self).h_, l);
           },
-          handling<H, Ms>::suspends, handling<H, Ms>::hears_stop}...}};
+          handling<H, Ms>::suspends, handling<H, Ms>::hears_stop, handling<H, Ms>::streams}...}};
 };
 
 template <typename H, typename M>

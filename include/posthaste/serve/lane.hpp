@@ -51,6 +51,9 @@ public:
     detail::promise_base& running() noexcept { return *running_; }
     envelope& handled() noexcept { return *envelope_; }
     context& ctx() noexcept { return context_; }
+    /// The caller goes on with the answer in the envelope before the handler's end, which then has
+    /// none. One who has gone asks, or has asked, the handler to stop.
+    void answer_early() noexcept;
     /// The handler has ended, its frame is gone, and the answer is in the envelope.
     /// `failed`: why it failed; nullptr if it did not. `intact`: the message is as it was.
     void close_case(failure* failed, bool intact) noexcept;
