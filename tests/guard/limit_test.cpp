@@ -1,17 +1,27 @@
 #include <posthaste/guard/limit.hpp>
 
-#include "../support/catch.hpp"
+#include "../support/conversation.hpp"
 #include "../support/layers.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <list>
 #include <random>
 
 using namespace posthaste;
+using namespace std::chrono_literals;
+using posthaste::testing::launched;
 using posthaste::testing::layer_of;
 using posthaste::testing::one_call;
+using posthaste::testing::outcome;
 using posthaste::testing::refusal_of;
+
+namespace {
+struct ask {
+    using reply = int;
+};
+}  // namespace
 
 TEST_CASE("limit: so many go in, one more is refused at once, and one that ends makes room") {
     simulation sim;
@@ -67,4 +77,39 @@ TEST_CASE("limit: none at all is refused") {
     STATIC_REQUIRE(policy<limit>);
     CHECK(refusal_of([] { limit none(0); }) == "limit: it must be at least 1");
     CHECK(refusal_of([] { limit one(1); }).empty());
+}
+
+TEST_CASE("limit: holds for all calls of its clients together, however they end") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    event go_on;
+    app.handle<ask>("stock", parallel(100), [&](ask) -> task<int> {
+        co_await go_on.wait();
+        co_return 7;
+    });
+    const limit two(2);
+    const auto one = app.client<ask>("stock", two), other = app.client<ask>("stock", two);
+    const auto call = [](client<ask> c) -> task<result<int>> { co_return co_await c.call(); };
+    {
+        launched<result<int>> a(sim, call(one)), b(sim, call(other));
+        sim.drive_ready();
+        CHECK(two.in_flight() == 2);
+        CHECK(outcome(app.run([&] { return call(one); })) == "overloaded, none");
+        a.stop();
+        sim.drive_ready();
+        CHECK(outcome(a.value()) == "cancelled, unknown");
+        CHECK(two.in_flight() == 1);
+        launched<result<int>> late(sim, call(one));
+        sim.advance(5s);
+        CHECK(outcome(late.value()) == "deadline exceeded, unknown");
+        launched<result<int>> dropped(sim, call(one));
+        sim.drive_ready();
+        CHECK(two.in_flight() == 1);  // b has come to its deadline, too
+    }
+    CHECK(two.in_flight() == 0);
+    go_on.set();
+    CHECK(outcome(app.run([&] { return call(one); })) == "value");
+    CHECK(two.in_flight() == 0);
+    CHECK(two.refused() == 1);
 }

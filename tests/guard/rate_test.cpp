@@ -1,6 +1,6 @@
 #include <posthaste/guard/rate.hpp>
 
-#include "../support/catch.hpp"
+#include "../support/conversation.hpp"
 #include "../support/layers.hpp"
 
 #include <algorithm>
@@ -12,11 +12,16 @@
 
 using namespace posthaste;
 using namespace std::chrono_literals;
+using posthaste::testing::launched;
 using posthaste::testing::layer_of;
 using posthaste::testing::one_call;
+using posthaste::testing::outcome;
 using posthaste::testing::refusal_of;
 
 namespace {
+struct ask {
+    using reply = int;
+};
 struct world {
     explicit world(const rate_options& o) : r(o) { sim.advance(1h); }
     bool goes_in() { return one_call(sim, layer_of(r)).goes_in(); }
@@ -155,4 +160,33 @@ TEST_CASE("rate: options out of their range are refused, and named") {
     CHECK(refusal_of([] { rate r({.per_second = 1, .wait = -1ns}); }) ==
           "rate: wait must be zero or more");
     CHECK(refusal_of([] { rate r({.per_second = 1, .burst = 1, .wait = 0ns}); }).empty());
+}
+
+TEST_CASE("rate: a client's calls go in at its pace, or fail at once") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    app.handle<ask>("mail", [](ask) { return 7; });
+    const auto patient = app.client<ask>("mail", rate({.per_second = 10, .wait = 1s}));
+    const auto call = [](client<ask> c) -> task<result<int>> { co_return co_await c.call(); };
+    for (int i = 0; i != 5; ++i) CHECK(outcome(app.run([&] { return call(patient); })) == "value");
+    CHECK(sim.elapsed() == 400ms);
+
+    const auto hasty = app.client<ask>("mail", rate({.per_second = 10}));
+    CHECK(outcome(app.run([&] { return call(hasty); })) == "value");
+    const result<int> refused = app.run([&] { return call(hasty); });
+    CHECK(outcome(refused) == "overloaded, none");
+    CHECK(refused.error().retry_after() == 100ms);
+
+    // Given up while it waits for its turn, which nobody else gets.
+    launched<result<int>> a(sim, call(patient));
+    sim.drive_ready();
+    launched<result<int>> b(sim, call(patient));
+    sim.drive_ready();
+    b.stop();
+    sim.drive_ready();
+    CHECK(b.done());
+    CHECK(outcome(b.value()) == "cancelled, none");
+    sim.advance(100ms);
+    CHECK(outcome(a.value()) == "value");
 }

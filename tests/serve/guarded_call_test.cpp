@@ -375,3 +375,14 @@ TEST_CASE("guarded_call: whatever its layers say, it ends once, and all come out
         }
     }
 }
+
+TEST_CASE("guarded_call: a layer that asks for the time left takes none of it") {
+    testing::no_frames_left frames;
+    world w;
+    const probe a;
+    duration left{};
+    a->on_enter = [&](passage& p) { return left = p.time_left(), verdict(); };
+    CHECK(outcome(w.call("sleepy", deadline(200ms) | a, {7, 1h})) == "deadline exceeded, unknown");
+    CHECK(left == 200ms);
+    CHECK(w.sim.elapsed() == 200ms);
+}

@@ -103,3 +103,43 @@ TEST_CASE("policy: more than a client can hold are refused where it is made") {
     }
     CHECK(why == "rejected: policies: at most 12 for one client");
 }
+
+TEST_CASE("passage: knows whether its time was over before it was made") {
+    simulation sim;
+    bus app(sim);
+    bool was_over = false;
+    struct asking : layer {
+        explicit asking(bool& a) : answer(a) {}
+        verdict enter(passage&, slot&) noexcept override { return {}; }
+        verdict leave(passage& p, slot&, const failure*) noexcept override {
+            return answer = p.over_before(), verdict();
+        }
+        bool& answer;
+    };
+    struct asks {
+        std::shared_ptr<layer> at_work;
+        void apply(call_settings& s) const { s.layers.push_back(at_work); }
+    };
+    const asks over{std::make_shared<asking>(was_over)};
+    app.handle<ask>("hangs", parallel(100), [](ask) -> task<int> {
+        static_cast<void>(co_await sleep_for(1s));
+        co_return 1;
+    });
+    const auto c = app.client<ask>("hangs", deadline(10ms) | over);
+    app.handle<ask>("late", [&](ask) -> task<int> {
+        co_await testing::sleep_soundly(1s);
+        static_cast<void>(co_await c.call(1));
+        co_return 1;
+    });
+    const auto calls = [&](client<ask> to) {
+        was_over = false;
+        app.run([&]() -> task<> { static_cast<void>(co_await to.call(1)); });
+        sim.advance(2s);
+        return was_over;
+    };
+    CHECK(calls(app.client<ask>("hangs", deadline(0s) | over)));
+    CHECK(calls(app.client<ask>("hangs", deadline(-1s) | over)));
+    CHECK(calls(app.client<ask>("late", deadline(500ms))));  // whose handler calls too late
+    CHECK(!calls(c));
+    CHECK(!calls(app.client<ask>("late", deadline(1500ms))));
+}

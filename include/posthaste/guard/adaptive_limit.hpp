@@ -50,7 +50,7 @@ public:
 private:
     // Other failures tell nothing: they may be quick because nothing was done.
     static bool is_lost(const passage& p, const failure& why) noexcept {
-        if (why.code() == code::deadline_exceeded) return p.allowance > duration(0);
+        if (why.code() == code::deadline_exceeded) return !p.over_before();
         return why.code() == code::overloaded;
     }
     verdict refuse(passage& p) noexcept {

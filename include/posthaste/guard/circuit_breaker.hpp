@@ -140,8 +140,8 @@ inline verdict circuit_breaker::enter_slowly(passage& p, slot& s) noexcept {
     if (state_of(s.a) == circuit::open && now < until()) {
         return refuse(p, circuit::open, until() - now);
     }
-    const bool ends_by_itself = p.allowance > duration(0) && p.allowance != forever;
-    const duration lease = ends_by_itself ? p.allowance : options_.open_at_most;
+    duration lease = p.time_left();
+    if (lease == forever || p.over_before()) lease = options_.open_at_most;
     const std::uint64_t random = p.random();
     cause why = no_answer_;
     circuit seen;
@@ -211,7 +211,7 @@ inline void circuit_breaker::leave_probe(passage& p, const slot& s, const failur
 
 inline auto circuit_breaker::read(const passage& p, const failure* why) const noexcept -> sign {
     if (!why) return sign::well;
-    if (why->code() == code::deadline_exceeded && p.allowance <= duration(0)) return sign::none;
+    if (why->code() == code::deadline_exceeded && p.over_before()) return sign::none;
     const bool counts = guarded([&] { return options_.counts(*why); },
                                 [&](const auto&) { return tells_of_trouble(*why); });
     if (counts) return sign::trouble;

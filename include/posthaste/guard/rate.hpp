@@ -39,13 +39,15 @@ public:
 
     verdict enter(passage& p, slot&) noexcept override {
         const time_point now = p.now();
-        const duration patience = std::min(wait_, std::max(p.allowance, duration(0)));
         duration::rep seen = next_.load(std::memory_order_relaxed);
         for (;;) {
             const time_point full = std::max(time_point(duration(seen)), now);
             const time_point starts = saturating_add(full, -ahead_);
             const duration delay = std::max(starts - now, duration(0));
-            if (delay > patience) return refuse(p, delay - patience);
+            if (delay > duration(0)) {
+                const duration patience = std::min(wait_, p.time_left());
+                if (delay > patience) return refuse(p, delay - patience);
+            }
             const time_point then = saturating_add(full, each_);
             if (next_.compare_exchange_weak(seen, then.time_since_epoch().count(),
                                             std::memory_order_relaxed)) {

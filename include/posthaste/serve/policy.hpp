@@ -167,6 +167,11 @@ public:
         return std::max(left, duration::zero());
     }
 
+    /// Its time was over before it was made, so that how it ends tells nothing of the callee.
+    bool over_before() const noexcept {
+        return allowance <= duration::zero() || (under_ && under_->deadline() <= began_);
+    }
+
     /// Whom to ask before there is one call more; nullptr: nobody. enter() may set it for those
     /// inside; as `allowance`.
     extra_calls* extra = nullptr;
