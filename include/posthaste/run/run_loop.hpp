@@ -1,6 +1,7 @@
 // An executor on the thread that drives it.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/coarse_clock.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/run/timer_wheel.hpp>
@@ -34,6 +35,7 @@ public:
         changed_.notify_one();  // under the lock: afterwards the loop may be gone
     }
     time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
+    time_point coarse_now() const noexcept override { return detail::coarse_clock::now(); }
     void arm(timer& t, time_point due) noexcept override {
         if (due == never) return;
         const std::lock_guard guard(timers_mutex_);

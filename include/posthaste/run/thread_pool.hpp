@@ -2,6 +2,7 @@
 #pragma once
 // long: one state machine; what can stand alone has a header of its own, beside this one.
 
+#include <posthaste/detail/coarse_clock.hpp>
 #include <posthaste/detail/exceptions.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/detail/spin_lock.hpp>
@@ -83,6 +84,7 @@ public:
         clock_.start_watching();  // should what runs now block, somebody else must take it
     }
     time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
+    time_point coarse_now() const noexcept override { return detail::coarse_clock::now(); }
     void arm(timer& t, time_point due) noexcept override {
         if (due == never) return;
         const worker* self = mine();
