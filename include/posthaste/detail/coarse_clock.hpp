@@ -1,5 +1,4 @@
-// The time for a quarter of the price, some milliseconds late.
-// SPDX-License-Identifier: BSL-1.0
+// The time for a quarter of the price, a little late.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
 #include <chrono>
@@ -7,9 +6,8 @@
 
 namespace posthaste::detail {
 
-/// steady_clock as of the system's last tick, 1 to 10 ms apart, where there is
-/// such a thing (Linux: CLOCK_MONOTONIC_COARSE, the same clock); elsewhere
-/// exact.
+/// steady_clock as of the system's last tick, 1 to 10 ms apart, where there is such a thing (Linux:
+/// CLOCK_MONOTONIC_COARSE, the same clock); elsewhere exact.
 struct coarse_clock {
     static std::chrono::steady_clock::time_point now() noexcept {
 #if defined(__linux__) && defined(CLOCK_MONOTONIC_COARSE)
@@ -23,4 +21,4 @@ struct coarse_clock {
     }
 };
 
-} // namespace posthaste::detail
+}  // namespace posthaste::detail
