@@ -44,10 +44,13 @@
 
 // guard: what stands between a caller and trouble
 #include <posthaste/guard/adaptive_limit.hpp>
+#include <posthaste/guard/attempt_timeout.hpp>
 #include <posthaste/guard/breaker.hpp>
+#include <posthaste/guard/budget.hpp>
 #include <posthaste/guard/deadline.hpp>
 #include <posthaste/guard/limit.hpp>
 #include <posthaste/guard/rate.hpp>
+#include <posthaste/guard/retry.hpp>
 
 // prove: for tests
 #include <posthaste/prove/faults.hpp>

@@ -45,6 +45,7 @@ struct withdraw {
 };
 struct check {
     using reply = int;
+    static constexpr bool idempotent = true;  // beside its reply
     int sku;
 };
 struct price_of {
@@ -300,6 +301,21 @@ void guard_examples() {
         auto stock = bus.client<check>("inventory", few);
         auto price = bus.client<price_of>("prices", few);  // 100 for both together
         demand(sync_wait(stock.call(1)).value_or(0) == 1 && few.in_flight() == 0, "limit");
+    }
+    {
+        auto stock = bus.client<check>("inventory", deadline(300ms) | retry({.attempts = 5}));
+        demand(sync_wait(stock.call(1)).value_or(0) == 1, "retry");
+    }
+    {
+        auto quick = deadline(300ms) | retry() | attempt_timeout(100ms);
+        const auto stock = bus.client<check>("inventory", quick);
+        demand(sync_wait(stock.call(1)).value_or(0) == 1, "attempt_timeout");
+    }
+    {
+        auto spare = budget();
+        auto stock = bus.client<check>("inventory", spare | retry());
+        auto price = bus.client<price_of>("prices", spare | retry());  // out of the same purse
+        demand(sync_wait(stock.call(1)).value_or(0) == 1 && spare.taken() == 0, "budget");
     }
     {
         auto stock = bus.client<check>("inventory", adaptive_limit());
