@@ -17,6 +17,9 @@
 #include <posthaste/wait/sleep.hpp>
 #include <posthaste/wait/stop.hpp>
 
+// carry: what travels
+#include <posthaste/carry/topic.hpp>
+
 // run: who goes on, where, when
 #include <posthaste/run/executor.hpp>
 #include <posthaste/run/run_loop.hpp>
@@ -38,9 +41,11 @@
 #include <posthaste/serve/gather.hpp>
 #include <posthaste/serve/message.hpp>
 #include <posthaste/serve/mode.hpp>
+#include <posthaste/serve/publisher.hpp>
 #include <posthaste/serve/quorum.hpp>
 #include <posthaste/serve/scheduled.hpp>
 #include <posthaste/serve/stream.hpp>
+#include <posthaste/serve/subscription.hpp>
 
 // guard: what stands between a caller and trouble
 #include <posthaste/guard/adaptive_limit.hpp>

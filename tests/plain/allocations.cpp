@@ -1,5 +1,5 @@
-// Contract 8: no operator new per call and per send in the steady state, on one thread and across
-// threads. Every form of it is counted.
+// Contract 8: no operator new per call, send and publish in the steady state, on one thread and
+// across threads. Every form of it is counted.
 #include <posthaste/posthaste.hpp>
 
 #include "../support/operator_new.hpp"
@@ -17,8 +17,8 @@ using posthaste::testing::news;
 
 namespace {
 
-constexpr long rounds = 5'000;   // of each operation
-constexpr long window = 64;      // messages under way at a time
+constexpr long rounds = 5'000;  // of each operation
+constexpr long window = 64;  // messages under way at a time
 constexpr long never_ends = -1;  // the key of a message whose handler stands still
 
 struct ask {
@@ -32,6 +32,10 @@ struct count_to {
 struct note {
     long key;
 };
+struct event_note {
+    long key;
+};
+constexpr long subscribers = 8;
 struct keyed_text {
     std::string key;  // too long to be stored in place: must not be copied for each message
 };
@@ -75,6 +79,16 @@ void make_endpoints(bus& app, counters& c) {
         co_await c.go_on.wait();
         co_return a.n;
     });
+    const auto hear = [&c](const event_note&) {
+        c.handled.fetch_add(1, std::memory_order_relaxed);
+    };
+    for (long i = 0; i != subscribers; ++i) {
+        const auto to = i % 2 == 0 ? "events.*" : "events.happened";
+        if (i < 6) app.subscribe<event_note>(to, hear).keep();
+        else if (i < 7) app.subscribe<event_note>(to, parallel(2), hear).keep();
+        else app.subscribe<event_note>(to, keyed(&event_note::key), hear).keep();
+    }
+    app.subscribe<event_note>(topics("latest").latest(), hear).keep();
     app.handle<keyed_text>("texts", keyed(&keyed_text::key), [&c](const keyed_text&) {
         c.handled.fetch_add(1, std::memory_order_relaxed);
     });
@@ -91,6 +105,25 @@ task<> send_many(client<note> c, std::atomic<long>& handled, long keys) {
     const long before = handled;
     for (long i = 0; i != rounds; ++i) {
         if (!c.send(i % keys)) ++errors;
+        while (i - (handled - before) > window) co_await yield();
+    }
+    while (handled - before != rounds) co_await yield();
+}
+// To eight subscribers, of three modes, and by name as well.
+task<> publish_many(bus& app, publisher<event_note> to, std::atomic<long>& handled) {
+    const long before = handled;
+    for (long i = 0; i != rounds; ++i) {
+        const auto p =
+            i % 2 == 0 ? to.publish(i % 8) : app.publish<event_note>("events.happened", i % 8);
+        if (p.accepted != subscribers) ++errors;
+        while (i * subscribers - (handled - before) > window) co_await yield();
+    }
+    while (handled - before != rounds * subscribers) co_await yield();
+}
+task<> publish_latest(publisher<event_note> to, std::atomic<long>& handled) {
+    const long before = handled;
+    for (long i = 0; i != rounds; ++i) {
+        if (to.publish(i).accepted != 1) ++errors;
         while (i - (handled - before) > window) co_await yield();
     }
     while (handled - before != rounds) co_await yield();
@@ -231,6 +264,18 @@ void all_on(const char* where, bus& app, counters& c, On on) {
     go("send_after", [&] { return send_later(app.client<note>("serial"), c.handled); });
     go("send_every", [&] { return send_again(app.client<note>("serial"), c.handled); });
     go("refused", [&] { return be_refused(app.client<ask>("full")); });
+    const auto to = app.publisher<event_note>("events.happened");
+    go("publish to 8", [&] { return publish_many(app, to, c.handled); });
+    const auto kept = app.publisher<event_note>("latest", keep_latest);
+    go("publish, kept as the latest", [&] { return publish_latest(kept, c.handled); });
+    const auto nobody = app.publisher<event_note>("nobody");
+    go("publish to nobody", [&]() -> task<> {
+        for (long i = 0; i != rounds; ++i) {
+            if (nobody.publish(i).accepted + app.publish<event_note>("none", i).accepted != 0)
+                ++errors;
+        }
+        co_return;
+    });
     go("send_when_room", [&] { return send_waiting(app.client<note>("waits"), c.handled); });
 }
 

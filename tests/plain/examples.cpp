@@ -135,6 +135,27 @@ task<std::string> send_when_room_example(client<line> log, line line) {
     co_return "accepted";
 }
 
+struct order_placed {
+    int id;
+    std::string what;
+};
+task<int> subscription_example(bus& bus) {
+    int heard = 0;
+    const auto handler = [&](const order_placed& o) { heard += o.id; };
+    auto& app = bus;
+    auto audit = app.subscribe<order_placed>("orders.*", serial.capacity(64), handler);
+    subscription s = bus.subscribe<order_placed>("orders.*", handler);
+    auto placed = bus.publisher<order_placed>("orders.placed");
+    placed.publish(7, "tea");  // builds order_placed{7, "tea"} in place, once
+    app.publish<order_placed>("orders.placed", 7, "tea");
+    static_cast<void>(co_await audit.finish());
+    co_await s.finish();  // or: takes nothing more, and handles what is queued
+    s = bus.subscribe<order_placed>(topics("orders.*").named("audit").latest(), handler);
+    s.unsubscribe();  // nothing more is started; what is queued is given up
+    s.keep();  // or: it stays until the bus ends
+    co_return heard;
+}
+
 task<long> gather_example(client<check> stock, client<price_of> price, int sku) {
     auto page = co_await gather(stock.call(sku), price.call(sku));
     auto& [left, cents] = page;  // result<int>, result<long>
@@ -237,6 +258,7 @@ void bus_examples() {
     demand(
         app.run([&] { return send_when_room_example(app.client<line>("log"), {1}); }) == "accepted",
         "send_when_room");
+    demand(app.run([&] { return subscription_example(app); }) == 28, "subscription");
     app.handle<check>("stock", [](check f) { return f.sku; });
     app.handle<price_of>("price", [](price_of p) { return 10L * p.sku; });
     demand(app.run([&] {

@@ -18,7 +18,8 @@ struct account {
     std::uint64_t failed = 0;    ///< it threw, returned a failure or was destroyed
     std::uint64_t expired = 0;   ///< the caller's deadline passed before it was started
     std::uint64_t dropped = 0;  ///< given up unstarted: a full queue, a caller that was cancelled
-    std::uint64_t left = 0;  ///< queued, at first or again, or being handled; after a drain, given up
+    /// Queued, at first or again, or being handled; given up, after a drain or to unsubscribe.
+    std::uint64_t left = 0;
     std::uint64_t refused = 0;  ///< never accepted, and the sender knows; in no sum
     std::uint64_t redelivered = 0;  ///< attempts beyond a message's first, at_least_once; in no sum
     std::uint64_t late = 0;  ///< replies that came after the caller had gone; in no sum
@@ -37,15 +38,22 @@ struct account {
     }
 };
 
-/// What drain() gives: the account of each endpoint, and of all.
+/// What drain() gives: the account of each endpoint and each subscriber, and of all.
 struct drain_account {
     struct line {
         std::string endpoint;
         account messages;
     };
+    struct subscriber_line {
+        std::string name;  ///< the pattern, where it was given no name
+        std::string pattern;
+        account messages;  ///< of all of that name and pattern, also those that unsubscribed
+    };
     std::vector<line> endpoints;  ///< by name
+    std::vector<subscriber_line> subscribers;  ///< by name and pattern
     account total;
     std::uint64_t scheduled = 0;  ///< sent for later, and not due yet: dead letters; in no account
+    std::uint64_t unheard = 0;  ///< published, and nobody listened; in no account
     bool in_time = true;  ///< all was finished within the grace, nothing had to be cancelled
 };
 

@@ -9,10 +9,11 @@
 #include <posthaste/serve/bus_core.hpp>
 #include <posthaste/serve/client.hpp>
 #include <posthaste/serve/dead_letters.hpp>
-#include <posthaste/serve/keyed_endpoint.hpp>
+#include <posthaste/serve/make_endpoint.hpp>
 #include <posthaste/serve/mode.hpp>
-#include <posthaste/serve/parallel_endpoint.hpp>
-#include <posthaste/serve/serial_endpoint.hpp>
+#include <posthaste/serve/publisher.hpp>
+#include <posthaste/serve/subscriber_handler.hpp>
+#include <posthaste/serve/subscription.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -102,6 +103,51 @@ public:
         return posthaste::client<Ms...>(address_of(name), std::move(settings));
     }
 
+    /// Has `fn` listen to topics, for as long as the subscription lives: it handles each message E
+    /// that is published to a topic that matches. Each subscriber has a queue of its own, so none
+    /// waits for another.
+    ///
+    ///     auto audit = app.subscribe<order_placed>("orders.*", serial.capacity(64), handler);
+    ///
+    /// The callable takes (const E&), or (E) for a copy of its own, with or without a context&. It
+    /// is destroyed once the subscription has ended and nothing of it runs any more. Any number may
+    /// subscribe, at any time, also inside a handler.
+    ///
+    /// Errors     throws `failed` with code rejected: a bad pattern, name or capacity; closed: the
+    ///            bus drains.
+    template <typename E, typename Fn>
+    subscription subscribe(const topics& which, Fn fn) {
+        return subscribe<E>(which, serial, std::move(fn));
+    }
+    template <typename E, typename Mode, typename Fn>
+    subscription subscribe(const topics& which, const Mode& mode, Fn fn) {
+        auto done = try_subscribe<E>(which, mode, std::move(fn));
+        if (!done) detail::raise(failed(std::move(done).error()));
+        return *std::move(done);
+    }
+    template <typename E, typename Mode, typename Fn>
+    [[nodiscard]] result<subscription> try_subscribe(const topics& which, const Mode& mode, Fn fn);
+
+    /// Publishes an E, built of the arguments, to a topic: see publisher::publish(). For a topic
+    /// that is published to often, a publisher saves looking it up by its name.
+    ///
+    ///     app.publish<order_placed>("orders.placed", 7, "tea");
+    ///
+    /// Errors     as publisher::publish(); rejected: a bad topic.
+    template <typename E, typename... Args>
+    published publish(std::string_view topic, Args&&... args) noexcept;
+
+    /// Errors     throws `failed` with code rejected: a bad topic.
+    template <typename E>
+    posthaste::publisher<E> publisher(std::string_view topic) {
+        return publisher_of<E>(topic, false);
+    }
+    /// One that keeps the latest message of its topic, for those who come later.
+    template <typename E>
+    posthaste::publisher<E> publisher(std::string_view topic, keep_latest_t) {
+        return publisher_of<E>(topic, true);
+    }
+
     /// Runs `fn()`, a task, on the bus and gives its value; the calling thread waits. `fn` is kept
     /// until then, so its captures are safe.
     /// Errors     throws what the task throws, and `failed` with code would_deadlock from a thread
@@ -118,7 +164,8 @@ public:
 
     posthaste::dead_letters& dead_letters() noexcept;
 
-    /// The account of one endpoint as it is now; exact at rest. All zero for an unknown name.
+    /// The account of one endpoint as it is now; exact at rest. Of the subscribers of that name
+    /// together, where no endpoint has it. All zero for an unknown name.
     account counts(std::string_view name) const;
 
     /// Ends the bus: takes nothing more from outside, finishes what is under way, asks what
@@ -139,9 +186,12 @@ private:
         std::string_view name, std::string_view fault,
         const std::function<std::unique_ptr<endpoint_core>(bus_core&, std::string)>& make);
     result<drain_account> drain_for(duration grace);
-    template <typename... Ms, typename Mode>
-    static std::unique_ptr<endpoint_core> make(bus_core& c, std::string name, const Mode& mode,
-                                               std::unique_ptr<handler> h);
+    template <typename E>
+    posthaste::publisher<E> publisher_of(std::string_view topic, bool keeps) {
+        if (const auto fault = name_fault(topic); !fault.empty())
+            detail::raise(failed(detail::bad_name(topic, fault)));
+        return posthaste::publisher<E>(core_, topic, keeps);
+    }
 
     // (1) releases an endpoint, as it was made, to the clients that find it: address (1).
     std::shared_ptr<bus_core> core_;
@@ -164,9 +214,13 @@ inline std::shared_ptr<const address> bus::address_of(std::string_view name) con
 
 inline account bus::counts(std::string_view name) const {
     account a;
-    core_->for_each_endpoint([&](endpoint_core& e) {
-        if (e.name() == name) a = e.counts();
+    bool found = false;
+    core_->for_each_named([&](endpoint_core& e) {
+        if (e.name() == name) a = e.counts(), found = true;
     });
+    if (found) return a;
+    for (const auto& [who, messages] : core_->topics.accounts())
+        if (who.first == name) a += messages;
     return a;
 }
 
@@ -202,42 +256,64 @@ result<void> bus::try_handle(std::string_view name, const Mode& mode, Fn fn) {
                           "at_least_once: the handler takes the message away, but it may be needed "
                           "again; write [](const M& m)");
             using handler_type = detail::handler_of<detail::keeping_handler<Fn>, Ms...>;
-            auto made = make<Ms...>(
-                c, std::move(n), mode.mode(),
-                std::make_unique<handler_type>(detail::keeping_handler<Fn>(std::move(fn))));
+            auto made = detail::make_endpoint<Ms...>(
+                std::move(n), c.home, c.dead,
+                std::make_unique<handler_type>(detail::keeping_handler<Fn>(std::move(fn))),
+                mode.mode());
             made->deliver_at_least_once(mode.how());
             return made;
         } else {
             using handler_type = detail::handler_of<Fn, Ms...>;
-            return make<Ms...>(c, std::move(n), mode,
-                               std::make_unique<handler_type>(std::move(fn)));
+            return detail::make_endpoint<Ms...>(
+                std::move(n), c.home, c.dead, std::make_unique<handler_type>(std::move(fn)), mode);
         }
     });
 }
 
-template <typename... Ms, typename Mode>
-std::unique_ptr<endpoint_core> bus::make(bus_core& c, std::string name, const Mode& mode,
-                                         std::unique_ptr<handler> h) {
-    if constexpr (std::same_as<Mode, serial_mode>) {
-        return std::make_unique<serial_endpoint>(std::move(name), c.home, c.dead, std::move(h),
-                                                 mode);
-    } else if constexpr (std::same_as<Mode, parallel>) {
-        return std::make_unique<parallel_endpoint>(std::move(name), c.home, c.dead, std::move(h),
-                                                   mode);
-    } else {
-        using key_of = std::remove_cvref_t<decltype(mode.key_of())>;
-        static_assert((std::invocable<const key_of&, const Ms&> && ...),
-                      "keyed: the key cannot be had from every message; write keyed(&M::key), or a "
-                      "function that takes each of them");
-        using key = std::remove_cvref_t<
-            std::invoke_result_t<const key_of&, const std::tuple_element_t<0, std::tuple<Ms...>>&>>;
-        static_assert(
-            requires(const key& k) {
-                { std::hash<key>()(k) } -> std::convertible_to<std::size_t>;
-            }, "keyed: the key has no std::hash; choose another key, or specialise std::hash");
-        return std::make_unique<keyed_endpoint<key_of, key, Ms...>>(std::move(name), c.home, c.dead,
-                                                                    std::move(h), mode);
+template <typename E, typename Mode, typename Fn>
+result<subscription> bus::try_subscribe(const topics& which, const Mode& mode, Fn fn) {
+    if (const auto fault = mode.fault(); !fault.empty())
+        return failure(code::rejected, effect::none, std::string(fault));
+    if (const auto fault = pattern_fault(which.pattern()); !fault.empty())
+        return detail::bad_name(which.pattern(), fault);
+    if (which.is_named()) {
+        if (const auto fault = name_fault(which.name()); !fault.empty())
+            return detail::bad_name(which.name(), fault);
     }
+    auto h = std::make_unique<detail::subscriber_handler<Fn, E>>(std::move(fn));
+    std::unique_ptr<endpoint_core> e;
+    if constexpr (detail::redelivers<Mode>) {
+        e = detail::make_endpoint<const E>(which.name(), core_->home, core_->dead, std::move(h),
+                                           mode.mode());
+        e->deliver_at_least_once(mode.how());
+    } else {
+        e = detail::make_endpoint<const E>(which.name(), core_->home, core_->dead, std::move(h),
+                                           mode);
+    }
+    auto s = std::make_unique<subscriber>(core_->topics, which.pattern(), std::move(e));
+    if (!core_->topics.add(*s, core_->draining, [&] {
+            if (which.wants_latest()) detail::hear_latest<E>(core_->topics, *s);
+        })) {
+        return failure(code::closed).path(which.name());
+    }
+    return subscription(core_, *s.release());
+}
+
+template <typename E, typename... Args>
+published bus::publish(std::string_view topic, Args&&... args) noexcept {
+    static_assert(detail::checked_message<E>());
+    static_assert(
+        requires { E{std::forward<Args>(args)...}; },
+        "these arguments make no message E; write the members as in E{...}, or pass an E");
+    if (core_->shut()) return {.why_not = code::closed};
+    auto to = core_->topics.recall(detail::type_of<E>, topic);
+    if (!to) {
+        if (!name_fault(topic).empty()) return {.why_not = code::rejected};
+        to = core_->topics.look_up(detail::type_of<E>, topic);
+    }
+    if (to && to->size() == 0) return core_->topics.nobody_heard(), published();
+    return detail::publish<E>(
+        *core_, [&](shared_message<E>&) { return std::move(to); }, std::forward<Args>(args)...);
 }
 
 inline result<drain_account> bus::drain_for(duration grace) { return core_->drain(grace); }

@@ -8,6 +8,7 @@
 #include <posthaste/serve/dead_letters.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
 #include <posthaste/serve/schedule.hpp>
+#include <posthaste/serve/switchboard.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -55,9 +56,21 @@ public:
         const std::string_view its_own = made->name;
         return *addresses.emplace(its_own, std::move(made)).first->second;
     }
+    /// While the bus drains, only what already runs on it may still publish.
+    bool shut() const noexcept {
+        return gone.load(std::memory_order_relaxed) ||
+               (draining.load(std::memory_order_relaxed) && !home.here());
+    }
+    /// Those with a name.
+    template <typename F>
+    void for_each_named(F f) {
+        for (std::size_t i = 0; endpoint_core* const e = endpoint_number(i); ++i) f(*e);
+    }
+    /// The subscribers', too.
     template <typename F>
     void for_each_endpoint(F f) {
-        for (std::size_t i = 0; endpoint_core* const e = endpoint_number(i); ++i) f(*e);
+        for_each_named(f);
+        topics.for_each([&](subscriber& s) { f(s.endpoint()); });
     }
     // False: all is at rest. One look does not tell, as a message may pass from an endpoint not
     // looked at yet to one that was: so two, and nothing was begun from before the first to after
@@ -72,11 +85,16 @@ public:
     }
     drain_account accounts() {
         drain_account sum;
-        for_each_endpoint([&](endpoint_core& e) {
+        for_each_named([&](endpoint_core& e) {
             sum.endpoints.push_back({e.name(), e.counts()});
             sum.total += sum.endpoints.back().messages;
         });
         sum.scheduled = later.given_up();
+        for (const auto& [who, messages] : topics.accounts()) {
+            sum.subscribers.push_back({who.first, who.second, messages});
+            sum.total += messages;
+        }
+        sum.unheard = topics.unheard();
         std::sort(sum.endpoints.begin(), sum.endpoints.end(),
                   [](const auto& a, const auto& b) { return a.endpoint < b.endpoint; });
         return sum;
@@ -111,7 +129,9 @@ public:
             const std::lock_guard guard(mutex);
             for (auto& a : addresses) a.second->gone.store(true, std::memory_order_relaxed);
         }
-        for_each_endpoint([](endpoint_core& e) { e.forget_handler(); });
+        gone.store(true, std::memory_order_relaxed);
+        for_each_named([](endpoint_core& e) { e.forget_handler(); });
+        topics.end();
         dead.end();
     }
 
@@ -121,6 +141,8 @@ public:
     posthaste::dead_letters dead;
     schedule later{dead};
     std::atomic<bool> draining = false;  // relaxed, as address::gone; see there
+    std::atomic<bool> gone = false;      // the same
+    switchboard topics;
     std::mutex
         mutex;  // guards the two below; addresses and endpoints themselves stay where they are
     std::unordered_map<std::string_view, std::unique_ptr<address>> addresses;  // by their own names
@@ -148,13 +170,14 @@ private:
         stops_by(saturating_add(home.now(), std::chrono::milliseconds(100)));
     }
     bool any_busy() {
+        if (topics.busy()) return true;
         const std::lock_guard guard(mutex);
         return later.busy() || std::any_of(endpoints.begin(), endpoints.end(),
                                            [](const auto& e) { return !e->idle(); });
     }
     std::uint64_t begun() {
+        std::uint64_t sum = topics.begun();
         const std::lock_guard guard(mutex);
-        std::uint64_t sum = 0;
         for (const auto& e : endpoints) sum += e->begun();
         return sum;
     }

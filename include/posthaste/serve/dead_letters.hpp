@@ -4,6 +4,7 @@
 #include <posthaste/base/failure.hpp>
 #include <posthaste/serve/envelope.hpp>
 #include <posthaste/serve/redelivery.hpp>
+#include <posthaste/serve/shared_message.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -41,7 +42,8 @@ public:
     /// that takes `const M&` leaves it intact.
     template <typename M>
     const M* get() const noexcept {
-        return envelope_ && intact_ && type_ == &detail::type_of<M> ? &envelope_->as<M>() : nullptr;
+        if (!envelope_ || !intact_ || type_ != &detail::type_of<M>) return nullptr;
+        return envelope_->kind->shared ? &envelope_->as<const M>() : &envelope_->as<M>();
     }
 
 private:

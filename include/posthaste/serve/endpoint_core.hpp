@@ -23,6 +23,17 @@
 
 namespace posthaste {
 
+/// Whoever keeps an endpoint that may go before the bus does: each lane that goes to rest holds it
+/// meanwhile, and then tells.
+class endpoint_keeper {
+public:
+    virtual void hold() noexcept = 0;
+    virtual void rested() noexcept = 0;
+
+protected:
+    ~endpoint_keeper() = default;
+};
+
 /// What serial, parallel and keyed endpoints have in common: admission, accounting, giving up. The
 /// modes add where a message waits and which lane takes it.
 ///
@@ -54,9 +65,12 @@ public:
         if (keeps_order()) how.in_place = how.attempts;
         again_ = std::make_unique<redeliveries>(home_, how);
     }
+    /// Before it is used. Without a keeper it lives as long as the bus.
+    void kept_by(endpoint_keeper& k) noexcept { keeper_ = &k; }
 
     const std::string& name() const noexcept { return name_; }
     executor& home() const noexcept { return home_; }
+    std::size_t capacity() const noexcept { return capacity_; }
     /// How a message of this type is handled here; nullptr: not at all.
     const handler::entry* find(const detail::message_type& type) const noexcept {
         for (const handler::entry& e : table_) {
@@ -64,6 +78,8 @@ public:
         }
         return nullptr;
     }
+    /// Requires   it takes one type of message.
+    const handler::entry& only() const noexcept { return table_.front(); }
 
     /// Takes the envelope over if it is accepted. `may_wait`: it is one of a caller, who can wait.
     admission put(envelope& e, bool may_wait) noexcept {
@@ -123,6 +139,8 @@ public:
     void count_refused() noexcept { count(refused_); }
     /// Stands for the bus it is on.
     const void* bus() const noexcept { return &dead_; }
+    /// One that was refused as closed, and meant for nobody any more.
+    void forget_refusal() noexcept { refused_.fetch_sub(1, std::memory_order_relaxed); }
 
     /// A caller takes back its envelope from the waiting room; false: it is on its way.
     bool take_back(envelope& e) noexcept {
@@ -199,6 +217,21 @@ protected:
     virtual bool keeps_order() const noexcept { return true; }
     virtual void enter_again(envelope&) noexcept {}
     bool none_is_aside() const noexcept { return !again_ || again_->none_waits(); }
+
+    /// Around the release of a claim: afterwards *this may be gone.
+    class resting {
+    public:
+        explicit resting(endpoint_core& e) noexcept : keeper_(e.keeper_) {
+            if (keeper_) keeper_->hold();
+        }
+        resting(const resting&) = delete;
+        ~resting() {
+            if (keeper_) keeper_->rested();
+        }
+
+    private:
+        endpoint_keeper* const keeper_;
+    };
 
     static void count(std::atomic<std::uint64_t>& n) noexcept {
         n.fetch_add(1, std::memory_order_relaxed);
@@ -384,6 +417,7 @@ private:
     const std::size_t capacity_;
     const when_full full_;
     std::unique_ptr<redeliveries> again_;  // nullptr: a message is delivered once
+    endpoint_keeper* keeper_ = nullptr;
     waiting_room room_;
 
     // (1), seq_cst: see waiting_room (1). In taken() it also releases to (2) that the message had
@@ -413,7 +447,8 @@ inline void lane::read_on() noexcept {
     for (int budget = 64;;) {  // then others of the executor have their turn
         envelope* const e = of.take(*this);
         if (!e) {
-            if (of.release(*this)) return;  // *this may be gone
+            const endpoint_core::resting held(of);
+            if (of.release(*this)) return;
             continue;
         }
         if (!handle(*e)) return;  // its end will go on from here

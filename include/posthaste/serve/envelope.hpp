@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace posthaste {
@@ -42,6 +43,7 @@ struct envelope_kind {
     const detail::message_type* type;
     void (*destroy)(envelope&) noexcept;
     bool called;  ///< somebody waits for its end: it has a `request`
+    bool shared;  ///< the message is one that many share: as<const M>()
 };
 
 namespace detail {
@@ -115,6 +117,7 @@ struct envelope : letter {
     void destroy() noexcept { kind->destroy(*this); }
     request* call() noexcept;  ///< nullptr if nobody waits for its end
     const request* call() const noexcept { return const_cast<envelope*>(this)->call(); }
+    /// The message. A const M is one that many share.
     template <typename M>
     M& as() noexcept;
 };
@@ -190,13 +193,16 @@ struct boxed {
 };
 
 template <typename Envelope>
+inline constexpr bool shares = requires { Envelope::shares; };
+
+template <typename Envelope>
 inline constexpr envelope_kind kind_of{&type_of<typename Envelope::content>,
                                        [](envelope& e) noexcept {
                                            Envelope* const self = static_cast<Envelope*>(&e);
                                            std::destroy_at(self);
                                            deallocate(self);
                                        },
-                                       std::derived_from<Envelope, request>};
+                                       std::derived_from<Envelope, request>, shares<Envelope>};
 
 template <typename M>
 struct sent : envelope {
@@ -228,8 +234,10 @@ struct called final : called_envelope {
 
 template <typename M>
 M& envelope::as() noexcept {
-    return kind->called ? static_cast<detail::called<M>*>(this)->box.value
-                        : static_cast<detail::sent<M>*>(this)->box.value;
+    if constexpr (std::is_const_v<M>) return static_cast<detail::sent<M>*>(this)->message.value();
+    else
+        return kind->called ? static_cast<detail::called<M>*>(this)->box.value
+                            : static_cast<detail::sent<M>*>(this)->box.value;
 }
 
 }  // namespace posthaste

@@ -86,11 +86,7 @@ inline failure thrown_failure(const std::exception_ptr& thrown) noexcept {
 }
 
 template <typename H, typename M>
-consteval bool checked_handler() {
-    static_assert(checked_message<M>());
-    static_assert(takes_message<H, M> || takes_message_and_context<H, M>,
-                  "the handler does not take this message; write [](M m) or [](const M& m), "
-                  "with or without a second parameter context&");
+consteval bool checked_answer() {
     if constexpr (takes_message<H, M> || takes_message_and_context<H, M>) {
         using given = decltype(invoke_handler(std::declval<H&>(), std::declval<M&>(),
                                               std::declval<context&>()));
@@ -107,8 +103,16 @@ consteval bool checked_handler() {
     }
     return true;
 }
+template <typename H, typename M>
+consteval bool checked_handler() {
+    static_assert(checked_message<M>());
+    static_assert(takes_message<H, M> || takes_message_and_context<H, M>,
+                  "the handler does not take this message; write [](M m) or [](const M& m), "
+                  "with or without a second parameter context&");
+    return checked_answer<H, M>();
+}
 
-/// Runs one handler on one message type.
+/// Runs one handler on one message type; a const M is a message that is shared.
 template <typename H, typename M>
 class handling {
     using returned =
@@ -220,14 +224,16 @@ private:
     }
     static void close(lane& l, result<reply> r) noexcept {
         envelope& e = l.handled();
-        constexpr bool intact = leaves_intact<H, M, returned>();
+        constexpr bool intact = std::is_const_v<M> || leaves_intact<H, M, returned>();
         if (!r) {
             failure why = std::move(r).error();
             l.close_case(&why, intact);
             return;
         }
-        if (e.call() && !e.call()->only_room)
-            static_cast<called<M>&>(e).answer.emplace(std::move(r));
+        if constexpr (!std::is_const_v<M>) {  // nobody waits for the end of one that many share
+            if (e.call() && !e.call()->only_room)
+                static_cast<called<M>&>(e).answer.emplace(std::move(r));
+        }
         l.close_case(nullptr, intact);
     }
 };

@@ -88,6 +88,7 @@ private:
         for (int budget = 256;;) {
             letter* const l = take_unsorted();
             if (!l) {
+                const resting held(*this);
                 if (release_sorting()) return;
                 continue;
             }
@@ -136,7 +137,8 @@ private:
             key_lane& (*lane_of)(keyed_endpoint&, envelope&);
         };
         static constexpr std::array<row, sizeof...(Ms)> rows{
-            {{&detail::type_of<Ms>, [](keyed_endpoint& self, envelope& of) -> key_lane& {
+            {{&detail::type_of<std::remove_const_t<Ms>>,
+              [](keyed_endpoint& self, envelope& of) -> key_lane& {
                   const Ms& message = of.as<Ms>();
                   return self.lane_of(std::invoke(self.key_of_, message));
               }}...}};

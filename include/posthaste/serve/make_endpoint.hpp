@@ -1,0 +1,46 @@
+// The endpoint that a mode asks for.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/serve/dead_letters.hpp>
+#include <posthaste/serve/handler.hpp>
+#include <posthaste/serve/keyed_endpoint.hpp>
+#include <posthaste/serve/mode.hpp>
+#include <posthaste/serve/parallel_endpoint.hpp>
+#include <posthaste/serve/serial_endpoint.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace posthaste::detail {
+
+/// `h` takes the messages Ms; a const M is one that many share.
+template <typename... Ms, typename Mode>
+std::unique_ptr<endpoint_core> make_endpoint(std::string name, executor& at, dead_letters& dead,
+                                             std::unique_ptr<handler> h, const Mode& mode) {
+    if constexpr (std::same_as<Mode, serial_mode>) {
+        return std::make_unique<serial_endpoint>(std::move(name), at, dead, std::move(h), mode);
+    } else if constexpr (std::same_as<Mode, parallel>) {
+        return std::make_unique<parallel_endpoint>(std::move(name), at, dead, std::move(h), mode);
+    } else {
+        using key_of = std::remove_cvref_t<decltype(mode.key_of())>;
+        static_assert((std::invocable<const key_of&, const Ms&> && ...),
+                      "keyed: the key cannot be had from every message; write keyed(&M::key), or a "
+                      "function that takes each of them");
+        using key = std::remove_cvref_t<
+            std::invoke_result_t<const key_of&, const std::tuple_element_t<0, std::tuple<Ms...>>&>>;
+        static_assert(
+            requires(const key& k) {
+                { std::hash<key>()(k) } -> std::convertible_to<std::size_t>;
+            }, "keyed: the key has no std::hash; choose another key, or specialise std::hash");
+        return std::make_unique<keyed_endpoint<key_of, key, Ms...>>(std::move(name), at, dead,
+                                                                    std::move(h), mode);
+    }
+}
+
+}  // namespace posthaste::detail

@@ -1,0 +1,139 @@
+// Typed access to a topic.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/base/failure.hpp>
+#include <posthaste/serve/bus_core.hpp>
+#include <posthaste/serve/listeners.hpp>
+#include <posthaste/serve/message.hpp>
+#include <posthaste/serve/shared_message.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace posthaste {
+
+/// What became of a published message. Nobody need listen.
+struct published {
+    std::uint32_t accepted = 0;  ///< subscribers that have it in their queue
+    std::uint32_t refused = 0;  ///< whose queue was full, or for whom there was no memory
+    std::optional<code> why_not{};  ///< nobody got it: closed, overloaded (no memory) or rejected
+        ///< (no valid topic)
+
+    explicit operator bool() const noexcept { return !why_not; }
+};
+
+/// Asks a publisher to keep the latest message of its topic for those who come later and ask for
+/// it, by topics("...").latest(). It is kept until the bus ends.
+struct keep_latest_t {};
+inline constexpr keep_latest_t keep_latest{};
+
+namespace detail {
+
+/// Puts it into the queue of each, and lets go of it.
+template <typename M>
+published deliver(bus_core& core, const listeners& to, shared_message<M>& m) noexcept {
+    published sum;
+    std::uint32_t unused = 1;  // what the caller holds
+    m.hold(to.size());
+    for (const listeners::one& l : to) {
+        sent<const M>* const e = make_envelope<sent<const M>>(m);
+        if (!e) {
+            ++sum.refused, ++unused;
+            continue;
+        }
+        e->how = l.how;
+        switch (l.to->put(*e, false)) {
+            case endpoint_core::admission::accepted: ++sum.accepted; continue;
+            case endpoint_core::admission::closed:
+                if (core.draining.load(std::memory_order_relaxed)) ++sum.refused;
+                else l.to->forget_refusal();  // it has just unsubscribed
+                break;
+            default: ++sum.refused;
+        }
+        e->destroy();
+    }
+    m.let_go(unused);
+    if (sum.accepted + sum.refused == 0) core.topics.nobody_heard();
+    return sum;
+}
+
+/// `hear(shared_message<M>&)` gives those who listen.
+template <typename M, typename Hear, typename... Args>
+published publish(bus_core& core, Hear hear, Args&&... args) noexcept {
+    auto* const m = shared_message<M>::make(std::forward<Args>(args)...);
+    if (!m) return {.why_not = code::overloaded};
+    const listeners::reference to = hear(*m);
+    if (to) return deliver(core, *to, *m);
+    m->let_go();
+    return {.why_not = code::overloaded};
+}
+
+}  // namespace detail
+
+/// Publishes to one topic; from bus.publisher<M>(topic).
+///
+///     auto placed = bus.publisher<order_placed>("orders.placed");
+///     placed.publish(7, "tea");   // builds order_placed{7, "tea"} in place, once
+///
+/// Threads    any; copies are cheap, and may outlive the bus: then they answer `closed`.
+template <typename M>
+class publisher {
+    static_assert(detail::checked_message<M>());
+
+public:
+    const std::string& topic() const noexcept { return line_->topic; }
+
+    /// Puts the message into the queue of each subscriber whose pattern the topic matches and whose
+    /// message is M. Never waits, never throws. All share one message.
+    ///
+    /// Errors     `why_not`: closed, overloaded. A subscriber whose queue is full is counted as
+    ///            refused, and is no error; so is nobody who listens.
+    /// Ordering   what one coroutine or thread publishes reaches each serial or keyed subscriber in
+    ///            that order, as far as it accepts it.
+    /// Cost       a few nanoseconds for each subscriber; no operator new in the steady state.
+    template <typename... Args>
+    published publish(Args&&... args) const noexcept {
+        static_assert(
+            requires { M{std::forward<Args>(args)...}; },
+            "these arguments make no message of this publisher; write the members as in "
+            "M{...}, or pass an M");
+        bus_core& core = *line_->core;
+        if (core.shut()) return {.why_not = code::closed};
+        if (line_->latest) {
+            return detail::publish<M>(
+                core,
+                [&](shared_message<M>& m) {
+                    return core.topics.hear_and_keep(*line_, *line_->latest, m);
+                },
+                std::forward<Args>(args)...);
+        }
+        const listeners::reference to = core.topics.hear(*line_);
+        if (to && to->size() == 0) return core.topics.nobody_heard(), published();
+        return detail::publish<M>(
+            core, [&](shared_message<M>&) { return to; }, std::forward<Args>(args)...);
+    }
+
+private:
+    friend class bus;
+    struct line : topic_line {
+        line(std::shared_ptr<bus_core> c, std::string_view name, bool keeps) : core(std::move(c)) {
+            type = &detail::type_of<M>;
+            topic = name;
+            if (keeps) latest = &core->topics.place_for_latest(*type, topic);
+            core->topics.join(*this);
+        }
+        ~line() { core->topics.leave(*this); }
+        const std::shared_ptr<bus_core> core;
+        kept_message* latest = nullptr;
+    };
+    publisher(std::shared_ptr<bus_core> core, std::string_view topic, bool keeps)
+        : line_(std::make_shared<line>(std::move(core), topic, keeps)) {}
+
+    std::shared_ptr<line> line_;
+};
+
+}  // namespace posthaste

@@ -1,0 +1,67 @@
+// A user's callable, and the message that it shares with others.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/serve/handler.hpp>
+#include <posthaste/serve/shared_message.hpp>
+#include <posthaste/serve/switchboard.hpp>
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+namespace posthaste::detail {
+
+template <typename H, typename E>
+consteval bool checked_subscriber() {
+    static_assert(checked_message<E>());
+    constexpr bool takes = takes_message<H, const E> || takes_message_and_context<H, const E>;
+    constexpr bool takes_its_own = takes_message<H, E> || takes_message_and_context<H, E>;
+    static_assert(takes || !takes_its_own || std::copy_constructible<E>,
+                  "many share this message, and it cannot be copied; write [](const E& e)");
+    static_assert(
+        takes || !(takes_its_own && std::copy_constructible<E>),
+        "many share this message, so none may change it; write [](const E& e), or [](E e) "
+        "for a copy");
+    static_assert(takes || takes_its_own,
+                  "the handler does not take this message; write [](const E& e), with or without a "
+                  "second parameter context&");
+    if constexpr (takes) return checked_answer<H, const E>();
+    else return false;
+}
+
+/// The handler for the callable H and the shared message E.
+template <typename H, typename E>
+class subscriber_handler final : public handler {
+    static_assert(checked_subscriber<H, E>());
+
+public:
+    explicit subscriber_handler(H h) : handler(entries), h_(std::move(h)) {}
+
+private:
+    using handling_it = handling<H, const E>;
+    H h_;
+    static constexpr std::array<handler::entry, 1> entries{
+        {{&type_of<E>,
+          [](handler& self, lane& l) noexcept {
+              return handling_it::start(static_cast<subscriber_handler&>(self).h_, l);
+          },
+          handling_it::suspends, handling_it::hears_stop}}};
+};
+
+/// Puts the latest messages of its topics into its queue, as far as there is room.
+template <typename E>
+void hear_latest(switchboard& board, subscriber& s) noexcept {
+    std::size_t room = s.endpoint().capacity();
+    board.for_each_latest<E>(s.pattern(), [&](shared_message<E>& m) {
+        envelope* const e = room != 0 ? make_envelope<sent<const E>>(m) : nullptr;
+        if (!e) return s.endpoint().count_refused();
+        --room;
+        m.hold();
+        e->how = &s.how();
+        static_cast<void>(s.endpoint().put(*e, false));
+    });
+}
+
+}  // namespace posthaste::detail
