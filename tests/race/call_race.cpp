@@ -22,7 +22,6 @@
 
 using namespace posthaste;
 using namespace std::chrono_literals;
-using posthaste::testing::faults;
 using posthaste::testing::stand_still;
 
 namespace {
@@ -37,7 +36,7 @@ struct work_for {
     int n;
 };
 
-faults wrong;
+posthaste::testing::faults wrong;
 std::array<std::atomic<long>, 12> failures{};
 std::atomic<long> made = 0, values = 0;
 std::atomic<long> left_behind = 0;  // callers that went while the handler was running

@@ -19,7 +19,6 @@
 
 using namespace posthaste;
 using namespace std::chrono_literals;
-using posthaste::testing::faults;
 using posthaste::testing::outcome;
 
 namespace {
@@ -33,7 +32,7 @@ struct job {
     int key() const { return n % keys; }
 };
 
-faults wrong;
+posthaste::testing::faults wrong;
 outcome handled("handled"), again("handled after a failure"), exhausted("given up after the last"),
     left("left at the end of the grace"), rejected("rejected"), in_time("drained in time"),
     cut_short("cut short");

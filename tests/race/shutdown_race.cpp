@@ -23,7 +23,6 @@
 
 using namespace posthaste;
 using namespace std::chrono_literals;
-using posthaste::testing::faults;
 using posthaste::testing::outcome;
 using posthaste::testing::stand_still;
 
@@ -42,7 +41,7 @@ struct corpse {
     std::unique_ptr<bus> app;
 };
 
-faults wrong;
+posthaste::testing::faults wrong;
 std::atomic<long> calls = 0;
 outcome answered("calls answered"), closed("calls closed"), no_reply("calls without reply"),
     expired("calls expired"), cancelled("calls cancelled"), overloaded("calls refused"),
