@@ -7,6 +7,7 @@
 #include <posthaste/base/clock.hpp>
 #include <posthaste/base/concepts.hpp>
 #include <posthaste/base/failure.hpp>
+#include <posthaste/base/message_id.hpp>
 #include <posthaste/base/name.hpp>
 #include <posthaste/base/result.hpp>
 

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <coroutine>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -54,8 +55,8 @@ public:
         caller_ = request_->caller = &f;
         endpoint_ = route.to;
         envelope_->how = route.how;
-        lane* const by = ctx.lane_;
-        if (by) by->lead(request_->chain);
+        by_ = ctx.lane_;
+        if (by_) by_->lead(request_->chain);
         const bool here = f.at == static_cast<home*>(&endpoint_->home());
         if (here && !request_->only_room && !route.how->streams &&
             detail::this_thread().depth < detail::max_depth) {
@@ -66,7 +67,7 @@ public:
             }
         }
         kept_ = to_.owner.lock();
-        if (by && !request_->only_room && endpoint_->held_by(request_->chain))
+        if (by_ && !request_->only_room && endpoint_->held_by(request_->chain))
             return come_back(f, here, bound, allowance);
         return queue(f, when_due(*f.at, bound, allowance));
     }
@@ -77,19 +78,30 @@ public:
         disarm();
         stage_ = stage::ended;
         const ending how = request_->cell.how();
-        if (how == ending::replied || how == ending::open) return true;
+        if (how == ending::replied || how == ending::open) {
+            if (by_ && stood_) by_->await_no_more(*endpoint_);
+            return true;
+        }
         const bool begun = request_->cell.was_begun();
-        withdraw();
+        const bool in_room = !begun && leave_room();
+        where_.emplace(endpoint_->look_for(*envelope_, begun, in_room));
+        if (begun) request_->where->cancel(envelope_);
         note(how == ending::expired ? code::deadline_exceeded : code::cancelled,
-             begun ? effect::unknown : effect::none,
-             request_->only_room ? detail::literal("waiting for room")
-             : begun             ? detail::literal("the handler was running")
-                                 : detail::literal("it was still queued"));
+             begun ? effect::unknown : effect::none);
         return false;
     }
     failure why() const noexcept {
         if (why_code_ == code::would_deadlock) return endpoint_->circle(request_->chain);
-        return detail::failure_at(to_.name, why_code_, why_effect_, why_text_);
+        failure f = detail::failure_at(to_.name, why_code_, why_effect_, why_text_);
+        if (where_)
+            detail::guarded([&] { f.detail(where_->text()); }, [](const std::exception_ptr&) {});
+        return std::move(f.retry_after(retry_after_));
+    }
+    /// After the end: what the handler knew the message by; none: it had not come so far. Given to
+    /// the request of another attempt, it is known by the same again.
+    message_id id() const noexcept {
+        if (!envelope_) return {};
+        return request_->id ? request_->id : message_id{0, envelope_->ticket};
     }
     /// Afterwards the envelope is not the caller's any more.
     void leave() noexcept {
@@ -108,13 +120,15 @@ private:
     bool refuse(code c, detail::literal why = "") noexcept {
         return note(c, effect::none, why), false;
     }
-    void note(code c, effect e, detail::literal why) noexcept {
+    void note(code c, effect e, detail::literal why = "") noexcept {
         why_code_ = c;
         why_effect_ = e;
         why_text_ = why;
     }
-    static time_point when_due(const home& at, time_point bound, duration allowance) noexcept {
-        return allowance == forever ? bound : std::min(bound, saturating_add(at.now(), allowance));
+    time_point when_due(const home& at, time_point bound, duration allowance) noexcept {
+        if (allowance == forever && !request_->watch) return bound;
+        request_->asked_at = at.now();
+        return std::min(bound, saturating_add(request_->asked_at, allowance));
     }
 
     bool run_inline(lane& l, frame& f, time_point bound, duration allowance) noexcept {
@@ -143,7 +157,11 @@ private:
         if (!at.unwatch(call)) return true;  // it has
         if (ended) return false;
         // Its handler may be running elsewhere by now, and ask when this is due.
-        if (allowance != forever) bound = std::min(bound, request_->due.settle(at, allowance));
+        if (allowance != forever) {
+            const time_point due = request_->due.settle(at, allowance);
+            request_->asked_at = request_->begun_at = due == never ? never : due - allowance;
+            bound = std::min(bound, due);
+        }
         request_->deadline = bound;
         return stand(f, bound);
     }
@@ -167,6 +185,13 @@ private:
     }
     bool queue(frame& f, time_point due) noexcept {
         request_->deadline = due;
+        if (request_->watch) {
+            retry_after_ = request_->watch->turn_away(request_->asked_at);
+            if (retry_after_ > duration::zero()) {
+                endpoint_->count_refused();
+                return refuse(code::overloaded, "its queue is overloaded");
+            }
+        }
         switch (endpoint_->put(*envelope_, true)) {
             case endpoint_core::admission::overloaded:
                 return refuse(code::overloaded, "the queue is full");
@@ -187,6 +212,7 @@ private:
         home& at = *f.at;
         stood_ = true;
         f.park(request_->only_room ? "room at" : "a reply from", to_.name);
+        if (by_) by_->await(*endpoint_, request_->asked_at);
         if (stop_.arm(f.stop())) at.arm(timer_, due);
         else request_->cell.settle(ending::cancelled);
         if (request_->cell.wait()) return true;
@@ -201,7 +227,12 @@ private:
     // The caller has given up: the handler is asked to stop, or never started.
     void withdraw() noexcept {
         if (request_->cell.was_begun()) return request_->where->cancel(envelope_);
-        if (endpoint_->take_back(*envelope_)) static_cast<void>(request_->cell.handler_leaves());
+        static_cast<void>(leave_room());
+    }
+    bool leave_room() noexcept {
+        if (!endpoint_->take_back(*envelope_)) return false;
+        static_cast<void>(request_->cell.handler_leaves());
+        return true;
     }
     void cut_short(ending how) noexcept {
         frame& caller = *caller_;
@@ -235,9 +266,12 @@ private:
     stage stage_ = stage::not_begun;
     endpoint_core* endpoint_ = nullptr;
     frame* caller_ = nullptr;
+    lane* by_ = nullptr;  // in whose handler the call is made
     detail::literal why_text_ = "";  // once it was refused or cut short, as the next two
     code why_code_ = code::closed;
     effect why_effect_ = effect::none;
+    duration retry_after_{};
+    std::optional<whereabouts> where_;  // of a call that was cut short
     bool stood_ = false;  // stop and timer may be armed
     link stop_{*this};
     alarm timer_{*this};
@@ -253,8 +287,10 @@ public:
         : site_(to, e, e, allowance), envelope_(e) {}
 
     bool begin(frame& f) noexcept { return site_.begin(f); }
-    result<reply_t<M>> end() noexcept {
+    /// `known_by`: gets what the handler knew the message by.
+    result<reply_t<M>> end(message_id* known_by = nullptr) noexcept {
         const bool answered = site_.end();
+        if (known_by) *known_by = site_.id();
         result<reply_t<M>> r =
             answered ? *std::move(envelope_->answer) : result<reply_t<M>>(site_.why());
         site_.leave();

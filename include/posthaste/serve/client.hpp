@@ -65,7 +65,7 @@ class client {
 public:
     client(std::shared_ptr<const address> to, call_settings settings)
         : to_(std::move(to)), deadline_(settings.deadline) {
-        if (!settings.layers.empty())
+        if (!settings.layers.empty() || settings.watch)
             policies_ = std::make_shared<const call_settings>(std::move(settings));
     }
 

@@ -13,6 +13,7 @@
 #include <posthaste/serve/redelivery.hpp>
 #include <posthaste/serve/waiting_room.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -85,24 +86,24 @@ public:
     admission put(envelope& e, bool may_wait) noexcept {
         if (again_ && !asked(e) && !e.is_tracked && !e.track(home_.now()))
             return refuse(admission::overloaded);
-        if (!reserve()) {
+        if (!reserve(e.ticket)) {
             switch (full_) {
                 case when_full::reject: return refuse(admission::overloaded);
                 case when_full::drop_newest:
                     if (e.call()) return refuse(admission::overloaded);
-                    accepted_.fetch_add(1, std::memory_order_relaxed);
+                    accepted_beside(e);
                     taken_.fetch_add(1, std::memory_order_relaxed);
                     count(dropped_);
                     give_up(e, code::overloaded, "the queue is full");
                     return admission::accepted;
                 case when_full::drop_oldest:
-                    accepted_.fetch_add(1, std::memory_order_relaxed);
+                    accepted_beside(e);
                     if (envelope* oldest = take_oldest())
                         drop(*oldest, "it gave way to a newer one");
                     break;
                 case when_full::wait:
                     if (!may_wait) return refuse(admission::overloaded);
-                    switch (room_.stand(e, [this] { return reserve(); })) {
+                    switch (room_.stand(e, [&] { return reserve(e.ticket); })) {
                         case waiting_room::place::standing: return admission::waiting;
                         case waiting_room::place::nowhere: return refuse(admission::closed);
                         case waiting_room::place::reserved: break;
@@ -142,6 +143,26 @@ public:
     /// One that was refused as closed, and meant for nobody any more.
     void forget_refusal() noexcept { refused_.fetch_sub(1, std::memory_order_relaxed); }
 
+    /// Where a call is that its caller gives up; `begun`, or `in_room`, or in the queue.
+    whereabouts look_for(const envelope& e, bool begun, bool in_room) noexcept {
+        const request& r = *e.call();
+        const time_point now = home_.now();
+        whereabouts w;
+        const time_point since = begun ? r.begun_at : r.asked_at;
+        if (since != never) w.since = std::max(now - since, duration::zero());
+        if (begun) {
+            w.at = whereabouts::place::handler;
+            if (r.where->handles(e)) r.where->tell(w, now);
+        } else if (in_room) {
+            w.at = whereabouts::place::room;
+        } else if (e.ticket > taken_.load(std::memory_order_relaxed)) {
+            w.ahead =
+                static_cast<std::int64_t>(e.ticket - taken_.load(std::memory_order_relaxed)) - 1;
+            look_ahead(w, now);
+        }
+        return w;
+    }
+
     /// A caller takes back its envelope from the waiting room; false: it is on its way.
     bool take_back(envelope& e) noexcept {
         if (!room_.leave(e)) return false;
@@ -169,6 +190,8 @@ public:
     /// Calls `f(lane&)` for each lane that may be at work.
     virtual void for_each_lane(void* with, void (*f)(void*, lane&)) = 0;
     virtual bool idle() const noexcept = 0;
+    /// One lane after the other, to see what they do; nullptr: there are not so many.
+    virtual const lane* lane_number(std::size_t) noexcept { return nullptr; }
     /// Never less, and more with each message that leaves the queue or is handled without it.
     std::uint64_t begun() noexcept {
         return taken_.load(std::memory_order_relaxed) + in_lanes().ran_inline;
@@ -238,12 +261,20 @@ protected:
     }
 
     /// One goes to a lane that waits for it, past the queue.
-    void accepted_beside() noexcept { accepted_.fetch_add(1, std::memory_order_relaxed); }
+    void accepted_beside(envelope& e) noexcept {
+        const std::uint64_t before = accepted_.fetch_add(1, std::memory_order_relaxed);
+        if (e.ticket == 0) e.ticket = before + 1;
+    }
     /// A message has left the queue.
     void taken() noexcept {
         taken_.fetch_add(1, std::memory_order_seq_cst);  // (1)
         if (full_ == when_full::wait) {
-            room_.call_in([this] { return reserve(); }, [this](envelope& e) { admit(e); });
+            std::uint64_t ticket = 0;
+            room_.call_in([&] { return reserve(ticket = 0); },
+                          [&](envelope& e) {
+                              e.ticket = ticket;
+                              admit(e);
+                          });
         }
     }
     void drop(envelope& e, detail::literal why) noexcept {
@@ -365,7 +396,7 @@ private:
 
     // Counts one more as accepted, if there is room. Not by adding and taking back: somebody else
     // would find the queue full meanwhile, and wait for room that is there.
-    bool reserve() noexcept {
+    bool reserve(std::uint64_t& ticket) noexcept {
         const auto full = [this](std::uint64_t accepted, std::uint64_t taken) {
             return static_cast<std::int64_t>(accepted - taken) >=
                    static_cast<std::int64_t>(capacity_);
@@ -379,7 +410,18 @@ private:
             }
         } while (!accepted_.compare_exchange_weak(seen, seen + 1, std::memory_order_release,  // (3)
                                                   std::memory_order_relaxed));
+        if (ticket == 0) ticket = seen + 1;
         return true;
+    }
+    // What keeps those in the queue: the first handler that waits for somebody, or the first.
+    void look_ahead(whereabouts& w, time_point now) noexcept {
+        constexpr std::size_t most = 64;
+        w.handler.one_of_many = lane_number(1) != nullptr;
+        for (std::size_t i = 0; i != most && w.handler.reply_from.empty(); ++i) {
+            const lane* const l = lane_number(i);
+            if (!l) break;
+            if (l->busy() && (!w.handler.known || l->awaits())) l->tell(w, now);
+        }
     }
     // From the waiting room into the queue. A caller that has gone meanwhile is left out.
     void admit(envelope& e) noexcept {
@@ -437,8 +479,8 @@ private:
     std::atomic<duration::rep> late_by_ = 0;
 };
 
-inline lane::lane(endpoint_core& endpoint) noexcept
-    : of(endpoint), context_(endpoint.home(), never, stop_.token()) {
+inline lane::lane(endpoint_core& endpoint, std::uint32_t number) noexcept
+    : of(endpoint), context_(endpoint.home(), never, stop_.token()), number_(number) {
     context_.lane_ = this;
     run = [](work& w) noexcept { static_cast<lane&>(w).read_on(); };
 }
@@ -464,6 +506,7 @@ inline bool lane::handle(envelope& e) noexcept {
     }
     const bool asked = of.asked(e);
     take_up(e, asked ? e.call()->deadline : never, forever);
+    context_.id_ = asked && e.call()->id ? e.call()->id : message_id{0, e.ticket};
     if (asked && !begin(e)) return true;
     return e.how->start(*of.handler_, *this) && goes_on();
 }
@@ -495,10 +538,18 @@ inline void lane::deliver_again() noexcept {
 inline bool lane::begin(envelope& e) noexcept {
     request& r = *e.call();
     r.where = this;
-    if (r.deadline != never && r.deadline <= of.home().now()) {
-        frame& caller = *r.caller;
-        const auto verdict = r.cell.settle(ending::expired);
-        if (verdict.won && verdict.waiting) caller.wake();
+    if (r.deadline != never || r.watch) {
+        const time_point now = of.home().now();
+        if (r.deadline <= now) {
+            frame& caller = *r.caller;
+            const auto verdict = r.cell.settle(ending::expired);
+            if (verdict.won && verdict.waiting) caller.wake();
+        } else if (r.watch) {
+            const duration later = r.watch->turn_down(now, now - r.asked_at);
+            if (later > duration::zero()) return turned_down(e, later), false;
+        }
+        r.begun_at = now;
+        began_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
     }
     if (r.cell.begin()) return true;
     put_down(e);
@@ -507,11 +558,23 @@ inline bool lane::begin(envelope& e) noexcept {
     return false;
 }
 
+inline void lane::turned_down(envelope& e, duration retry_after) noexcept {
+    put_down(e);
+    count(tally_.dropped);
+    failure f = detail::failure_at(of.name(), code::overloaded, effect::none,
+                                   "it had waited too long in an overloaded queue");
+    of.settle(e, std::move(f.retry_after(retry_after)));
+}
+
 inline void lane::prepare(envelope& e, time_point bound, duration allowance) noexcept {
     count(tally_.ran_inline);
-    e.call()->where = this;
-    e.call()->cell.begin_alone();
+    request& r = *e.call();
+    r.where = this;
+    r.cell.begin_alone();
     take_up(e, bound, allowance);
+    if (!r.id)
+        r.id = {number_ + std::uint64_t{1}, tally_.ran_inline.load(std::memory_order_relaxed)};
+    context_.id_ = r.id;
 }
 
 inline bool lane::run_inline(envelope& e) noexcept {
@@ -527,6 +590,8 @@ inline void lane::take_up(envelope& e, time_point bound, duration allowance) noe
     context_.due_ = allowance != forever ? &e.call()->due : nullptr;
     context_.attempt_ = e.attempt();
     envelope_ = &e;
+    began_.store(unknown, std::memory_order_relaxed);
+    awaited_.store(nullptr, std::memory_order_relaxed);
     current_.store(reinterpret_cast<std::uintptr_t>(&e) | (e.how->hears_stop ? 0 : deaf),
                    std::memory_order_relaxed);
 }
@@ -603,6 +668,29 @@ inline void lane::lead(call_chain& chain) noexcept {
     const envelope& e = *envelope_;
     const bool waited_for = of.asked(e) && !e.call()->answered;
     chain.begin(waited_for ? &e.call()->chain : nullptr, {this, &of}, of.bus());
+}
+
+inline void lane::await(const endpoint_core& whom, time_point since) noexcept {
+    if (whom.bus() != of.bus()) return;  // it may go while somebody looks at it
+    awaited_since_.store(since.time_since_epoch().count(), std::memory_order_relaxed);
+    awaited_.store(&whom, std::memory_order_release);  // (3)
+}
+inline void lane::await_no_more(const endpoint_core& whom) noexcept {
+    if (awaited_.load(std::memory_order_relaxed) == &whom)
+        awaited_.store(nullptr, std::memory_order_relaxed);
+}
+inline void lane::tell(whereabouts& w, time_point now) const noexcept {
+    const auto past = [&](const std::atomic<duration::rep>& since) {
+        const duration::rep then = since.load(std::memory_order_relaxed);
+        return then == unknown ? forever
+                               : std::max(now - time_point(duration(then)), duration::zero());
+    };
+    w.handler.known = true;
+    w.handler.running = past(began_);
+    if (const endpoint_core* const whom = awaited_.load(std::memory_order_acquire)) {  // (4)
+        w.handler.waiting = past(awaited_since_);
+        w.handler.reply_from = whom->name();
+    }
 }
 
 inline void lane::cancel(const envelope* e) noexcept {

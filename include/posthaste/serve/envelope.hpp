@@ -1,17 +1,21 @@
 // A message under way.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/base/clock.hpp>
+#include <posthaste/base/message_id.hpp>
 #include <posthaste/base/result.hpp>
 #include <posthaste/carry/mailbox.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/serve/call_chain.hpp>
 #include <posthaste/serve/message.hpp>
+#include <posthaste/serve/queue_watch.hpp>
 #include <posthaste/wait/frame.hpp>
 #include <posthaste/wait/reply_cell.hpp>
 #include <posthaste/wait/timer.hpp>
 
 #include <atomic>
 #include <concepts>
+#include <cstdint>
 #include <memory>
 #include <new>
 #include <optional>
@@ -94,6 +98,7 @@ struct envelope : letter {
     bool is_tracked = false;  ///< `how` begins a detail::tracking; here is room behind a letter
     const envelope_kind* kind;
     const handler_entry* how = nullptr;
+    std::uint64_t ticket = 0;  ///< the how-manieth its endpoint accepted into its queue; 0: none
 
     explicit envelope(const envelope_kind& k) noexcept : kind(&k) {}
     envelope(const envelope&) = delete;
@@ -130,6 +135,10 @@ struct request {
     time_point deadline = never;  ///< of the caller, for those who find it in a queue, or late
     detail::due_time due;         ///< of a call that was begun before anyone read the clock
     bool only_room = false;       ///< a send that waits for room: it ends when it is accepted
+    message_id id;                ///< given to it, or by its lane; else its ticket is its id
+    time_point asked_at = never;  ///< when it was put; `never`: nobody read the clock, as below
+    time_point begun_at = never;  ///< when it left the queue
+    std::shared_ptr<queue_watch> watch;  ///< asked before it is queued, and before it is begun
     call_chain chain;             ///< whose handlers wait for this; set before it is put
     bool waits_for_room = false;  ///< stands in a waiting_room, under its lock
     bool answered = false;  ///< before the handler's end, which adds nothing; the handler's

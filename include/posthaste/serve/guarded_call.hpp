@@ -64,6 +64,7 @@ protected:
     virtual const failure* supply(layer& by) noexcept = 0;
 
     const address& to() const noexcept { return to_; }
+    const call_settings& settings() const noexcept { return *by_; }
 
 private:
     enum class way : unsigned char { in, out };
@@ -224,11 +225,15 @@ private:
                             [](const std::exception_ptr&) -> called<M>* { return nullptr; });
             }
         }
+        if (e) {
+            e->id = id_;
+            e->watch = settings().watch;
+        }
         attempt_.emplace(to(), e, allowance);
         return attempt_->begin(f);
     }
     const failure* finish() noexcept override {
-        outcome_.emplace(attempt_->end());
+        outcome_.emplace(attempt_->end(&id_));
         attempt_.reset();
         return why();
     }
@@ -246,6 +251,7 @@ private:
 
     called<M>* next_ = nullptr;  // what the next attempt sends; nullptr: another copy
     [[no_unique_address]] std::conditional_t<copies, std::optional<M>, none> copy_;
+    message_id id_;  // the first attempt's that came so far
     std::optional<direct_call<M>> attempt_;
     std::optional<result<reply>> outcome_;
 };

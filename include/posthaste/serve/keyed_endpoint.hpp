@@ -44,8 +44,10 @@ public:
         return claimed ? l : nullptr;
     }
     void for_each_lane(void* with, void (*f)(void*, lane&)) override {
-        for (std::size_t i = 0; lane* const l = lane_number(i); ++i) f(with, *l);  // not locked
+        for (std::size_t i = 0; key_lane* const l = key_lane_number(i); ++i)
+            f(with, *l);  // not locked
     }
+    const lane* lane_number(std::size_t i) noexcept override { return key_lane_number(i); }
     bool idle() const noexcept override {
         const auto evictor = lock_if_evicting();  // whoever released a box has left the lock, too
         if (!box_.idle()) return false;
@@ -165,7 +167,7 @@ private:
         if (!spare_) collect_dry_lanes();
         if (!spare_) {
             const std::lock_guard guard(lanes_lock_);
-            spare_ = &lanes_.emplace_back(*this);
+            spare_ = &lanes_.emplace_back(*this, static_cast<std::uint32_t>(lanes_.size()));
         }
         return *spare_;
     }
@@ -195,7 +197,7 @@ private:
         return detail::guarded([&] { return keys_.erase(*l.key), l.key.reset(), true; },
                                [](const std::exception_ptr&) { return false; });  // its hash threw
     }
-    lane* lane_number(std::size_t i) {
+    key_lane* key_lane_number(std::size_t i) noexcept {
         const std::lock_guard guard(lanes_lock_);
         return i < lanes_.size() ? &lanes_[i] : nullptr;
     }

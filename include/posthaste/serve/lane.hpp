@@ -6,6 +6,7 @@
 #include <posthaste/run/task.hpp>
 #include <posthaste/serve/account.hpp>
 #include <posthaste/serve/envelope.hpp>
+#include <posthaste/serve/whereabouts.hpp>
 #include <posthaste/wait/context.hpp>
 #include <posthaste/wait/stop.hpp>
 
@@ -23,7 +24,8 @@ class endpoint_core;
 /// handler needs while it runs: the context, the stop source, the coroutine.
 class lane : public work {
 public:
-    explicit lane(endpoint_core& of) noexcept;
+    /// `number`: another one for each lane of an endpoint.
+    explicit lane(endpoint_core& of, std::uint32_t number = 0) noexcept;
     lane(const lane&) = delete;
 
     /// Takes `e` up for a caller that has claimed this lane: from now on it can be cancelled.
@@ -41,6 +43,18 @@ public:
 
     /// Of a call that its handler makes: whose handlers will wait for it.
     void lead(call_chain& chain) noexcept;
+
+    /// Its handler stands still until `whom` replies, since then (`never`: nobody read the clock).
+    void await(const endpoint_core& whom, time_point since) noexcept;
+    /// It has replied. Of who waited in vain it is remembered: its own caller may give up just now.
+    void await_no_more(const endpoint_core& whom) noexcept;
+    /// What its handler does, for a caller whose call has failed.
+    bool awaits() const noexcept { return awaited_.load(std::memory_order_relaxed); }
+    void tell(whereabouts& w, time_point now) const noexcept;
+    bool handles(const envelope& e) const noexcept {
+        return (current_.load(std::memory_order_relaxed) & ~(cancelling | deaf)) ==
+               reinterpret_cast<std::uintptr_t>(&e);
+    }
 
     bool busy() const noexcept { return current_.load(std::memory_order_relaxed) != 0; }
 
@@ -63,6 +77,7 @@ public:
 private:
     friend endpoint_core;
     static constexpr std::uintptr_t cancelling = 1, deaf = 2;
+    static constexpr auto unknown = never.time_since_epoch().count();
 
     void read_on() noexcept;
     void resume_after_end() noexcept;
@@ -70,6 +85,7 @@ private:
     bool goes_on() noexcept;
     void deliver_again() noexcept;
     bool begin(envelope& e) noexcept;
+    void turned_down(envelope& e, duration retry_after) noexcept;
     void take_up(envelope& e, time_point bound, duration allowance) noexcept;
     void put_down(const envelope& e) noexcept;
     // Only whoever holds the lane counts here, so it takes no read-modify-write.
@@ -87,6 +103,7 @@ private:
     envelope* to_repeat_ = nullptr;  // its handler has failed; it waits for the next attempt
     detail::promise_base* running_ = nullptr;
     void (*finish_)(lane&, bool) noexcept = nullptr;
+    const std::uint32_t number_;
     tally tally_;
 
     // current_: the envelope whose handler runs, or is about to: it is set before the request is
@@ -96,7 +113,13 @@ private:
     //     next handler is not asked to stop in place of this one.
     // relaxed: the word says who may be asked. Whoever asks touches nothing but stop_, which has a
     // lock: if it finds this envelope, it comes after the lane's reset of stop_ for it.
+    //
+    // What its handler does, for those who want to know why they wait. Each may be a moment old.
+    // (3) releases the endpoint, which may be younger than who asks, to (4).
+    // relaxed: the times; a number is all there is.
     alignas(detail::cache_line) std::atomic<std::uintptr_t> current_ = 0;
+    std::atomic<const endpoint_core*> awaited_ = nullptr;  // the last it began to wait for
+    std::atomic<duration::rep> awaited_since_ = unknown, began_ = unknown;
 };
 
 }  // namespace posthaste

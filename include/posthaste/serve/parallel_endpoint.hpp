@@ -39,11 +39,15 @@ public:
     void for_each_lane(void* with, void (*f)(void*, lane&)) override {
         for (lane& l : lanes_) f(with, l);
     }
+    const lane* lane_number(std::size_t i) noexcept override {
+        return i < lanes_.size() ? &lanes_[i] : nullptr;
+    }
     bool idle() const noexcept override { return none_is_aside() && queue_.idle(); }
 
 private:
     struct numbered_lane : lane {
-        numbered_lane(endpoint_core& e, std::size_t i) noexcept : lane(e), index(i) {}
+        numbered_lane(endpoint_core& e, std::size_t i) noexcept
+            : lane(e, static_cast<std::uint32_t>(i)), index(i) {}
         const std::size_t index;
     };
 

@@ -3,6 +3,7 @@
 
 #include <posthaste/base/clock.hpp>
 #include <posthaste/base/failure.hpp>
+#include <posthaste/serve/queue_watch.hpp>
 #include <posthaste/wait/context.hpp>
 #include <posthaste/wait/home.hpp>
 
@@ -66,6 +67,7 @@ struct call_settings {
     duration deadline;  ///< for each call as a whole; the caller's own may be nearer
     std::vector<std::shared_ptr<layer>> layers = {};
     bool repeats = false;  ///< a layer may say `again`
+    std::shared_ptr<queue_watch> watch = {};  ///< nullptr: nobody minds how old the queue grows
 };
 inline constexpr std::size_t max_layers = 12;  ///< of one client
 

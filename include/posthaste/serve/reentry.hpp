@@ -30,9 +30,11 @@ public:
         const std::lock_guard guard(lock_);
         if (shut_) return nullptr;
         if (!spare_) {
-            extra_lane* const made =
-                detail::guarded([&] { return &all_.emplace_back(of_); },
-                                [](const std::exception_ptr&) -> extra_lane* { return nullptr; });
+            extra_lane* const made = detail::guarded(
+                [&] {
+                    return &all_.emplace_back(of_, static_cast<std::uint32_t>(all_.size() + 1));
+                },
+                [](const std::exception_ptr&) -> extra_lane* { return nullptr; });
             if (made) ++busy_;
             return made;
         }

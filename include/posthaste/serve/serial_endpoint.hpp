@@ -30,7 +30,7 @@ public:
     bool reenter(envelope& e) noexcept override {
         reentry::extra_lane* const l = reentry_->claim();
         if (!l) return false;
-        accepted_beside();
+        accepted_beside(e);
         l->first = &e;
         home().post(*l);
         return true;
@@ -40,6 +40,7 @@ public:
         if (!reentry_) return;
         for (std::size_t i = 0; lane* const l = reentry_->number(i); ++i) f(with, *l);
     }
+    const lane* lane_number(std::size_t i) noexcept override { return i == 0 ? &lane_ : nullptr; }
     bool idle() const noexcept override {
         if (reentry_ && !reentry_->idle()) return false;
         if (!evicts_) return box_.idle();

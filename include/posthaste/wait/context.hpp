@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/base/clock.hpp>
+#include <posthaste/base/message_id.hpp>
 #include <posthaste/detail/assert.hpp>
 #include <posthaste/wait/home.hpp>
 #include <posthaste/wait/stop.hpp>
@@ -55,10 +56,12 @@ public:
           stop_(other.stop_),
           deadline_(other.deadline()),
           lane_(other.lane_),
+          id_(other.id_),
           attempt_(other.attempt_) {}
     context& operator=(const context& other) noexcept {
         deadline_ = other.deadline(), due_ = nullptr;
-        home_ = other.home_, stop_ = other.stop_, lane_ = other.lane_, attempt_ = other.attempt_;
+        home_ = other.home_, stop_ = other.stop_, lane_ = other.lane_, id_ = other.id_;
+        attempt_ = other.attempt_;
         return *this;
     }
 
@@ -87,6 +90,8 @@ public:
 
     /// 1 the first time, more when the message is delivered again.
     unsigned attempt() const noexcept { return attempt_; }
+    /// Of the message at hand; the same when it is delivered or called again.
+    posthaste::message_id message_id() const noexcept { return id_; }
 
 private:
     friend class lane;
@@ -99,6 +104,7 @@ private:
     detail::due_time* due_ = nullptr;
     duration allowance_ = forever;
     lane* lane_ = nullptr;  // whose handler this is, or works for; nullptr: no handler
+    posthaste::message_id id_;
     unsigned attempt_ = 1;
 };
 
