@@ -54,9 +54,11 @@
 #include <posthaste/guard/breaker.hpp>
 #include <posthaste/guard/budget.hpp>
 #include <posthaste/guard/deadline.hpp>
+#include <posthaste/guard/dedup.hpp>
 #include <posthaste/guard/limit.hpp>
 #include <posthaste/guard/rate.hpp>
 #include <posthaste/guard/retry.hpp>
+#include <posthaste/guard/shed.hpp>
 
 // prove: for tests
 #include <posthaste/prove/faults.hpp>

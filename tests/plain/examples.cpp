@@ -306,6 +306,25 @@ void mode_and_policy_examples() {
     demand(!report.send(), "deadline: none");
 }
 
+struct charge {
+    using reply = int;
+    int order;
+};
+
+void dedup_examples() {
+    int charged = 0;
+    const auto handler = [&](charge) { return ++charged; };
+    {
+        bus app;
+        app.handle<charge>("payment", dedup(10min, &charge::order)(handler));
+        for (int i = 0; i != 2; ++i)
+            demand(sync_wait(app.client<charge>("payment").call(7)).value_or(0) == 1, "dedup");
+    }
+    bus app;
+    app.handle<charge>("payment", dedup(10min)(handler));  // by context::message_id()
+    demand(sync_wait(app.client<charge>("payment").call(7)).value_or(0) == 2, "dedup by id");
+}
+
 int told = 0;
 void tell(const std::string&) { ++told; }
 
@@ -350,6 +369,10 @@ void guard_examples() {
         auto slow = bus.client<check>("partner", rate({.per_second = 2, .wait = 3s}));
         demand(sync_wait(mails.call(1)).error().code() == code::no_handler, "rate");
         demand(sync_wait(slow.call(1)).error().code() == code::no_handler, "rate, with a wait");
+    }
+    {
+        auto stock = bus.client<check>("inventory", deadline(300ms) | shed());
+        demand(sync_wait(stock.call(1)).value_or(0) == 1, "shed");
     }
 }
 
@@ -403,6 +426,7 @@ int main() {
     bus_examples();
     mode_and_policy_examples();
     guard_examples();
+    dedup_examples();
     simulation_example();
     faults_example();
     queue_example();

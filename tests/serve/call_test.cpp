@@ -682,3 +682,35 @@ TEST_CASE("call: a caller's frame may be destroyed where it stands") {
     CHECK(a.dropped == 1);
     CHECK(a.refused == 1);
 }
+
+TEST_CASE(
+    "call: one that is given up in the queue is never started, and leaves its place at its turn") {
+    testing::no_frames_left frames;
+    simulation sim(any_seed());
+    bus app(sim);
+    std::vector<int> ran;
+    app.handle<ask>("work", serial.capacity(2), [&](ask a) -> task<int> {
+        ran.push_back(a.n);
+        co_await sleep_soundly(10ms);
+        co_return a.n;
+    });
+    const auto c = app.client<ask>("work");
+    launched<result<int>> first(sim, call(c, 1));
+    sim.advance(1ms);
+    launched<result<int>> gives_up(sim, call(c, 2));
+    sim.advance(1ms);
+    CHECK(c.send(3));
+    gives_up.stop();
+    sim.advance(1ms);
+    CHECK(outcome(gives_up.value()) == "cancelled, none");
+    CHECK_FALSE(c.send(4));  // its place is taken still
+    CHECK(app.counts("work").left == 3);
+    sim.advance(10ms);
+    CHECK(app.counts("work").dropped == 1);
+    CHECK(c.send(5));
+    CHECK(c.send(6));
+    sim.advance(1s);
+    CHECK(first.value());
+    CHECK(ran == std::vector<int>{1, 3, 5, 6});
+    CHECK(app.counts("work").adds_up());
+}
