@@ -3,9 +3,11 @@
 #include <posthaste/carry/mailbox.hpp>
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <thread>
 #include <vector>
 
 using namespace posthaste;
@@ -154,4 +156,29 @@ TEST_CASE("mailbox: behaves as a queue with a claim, whatever the order of steps
         }
         CHECK(wrong == 0);
     }
+}
+
+TEST_CASE(
+    "mailbox: claim_soon() waits for a reader who has nothing queued, and no longer than said") {
+    mailbox box;
+    letter l;
+    CHECK(box.claim_soon(1));
+    CHECK_FALSE(box.claim_soon(0));
+    CHECK_FALSE(box.claim_soon(3));  // nobody goes
+    std::atomic<bool> waits = false;
+    bool released = false;
+    std::thread reader([&] {
+        while (!waits.load(std::memory_order_relaxed)) std::this_thread::yield();
+        released = box.release();
+    });
+    waits.store(true, std::memory_order_relaxed);
+    while (!box.claim_soon(100)) {}
+    reader.join();
+    CHECK(released);
+    CHECK(box.put(l) == mailbox::put_result::queued);
+    CHECK_FALSE(box.claim_soon(1'000'000'000));  // at once: a letter would be passed by
+    CHECK(box.take() == &l);
+    CHECK(box.release());
+    box.shut();
+    CHECK_FALSE(box.claim_soon(1'000'000'000));
 }

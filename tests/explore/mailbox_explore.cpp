@@ -68,8 +68,9 @@ world::script senders(int count, int each) {
     return script;
 }
 
-// A sender, a caller who claims the idle box and works without a letter, and one who shuts it.
-world::script claim_and_shut() {
+// A sender, a caller who claims the idle box and works without a letter, and one who shuts it. The
+// caller looks a few times, or once.
+world::script claim_and_shut(unsigned looks) {
     struct state {
         box b;
         note n;
@@ -100,7 +101,7 @@ world::script claim_and_shut() {
         if (put == box::put_result::refused) ++s->refused;
     });
     script.threads.push_back([=] {
-        if (!s->b.claim()) return;
+        if (!(looks == 0 ? s->b.claim() : s->b.claim_soon(looks))) return;
         s->readers_own.write();
         if (!s->b.release()) read();
     });
@@ -120,7 +121,8 @@ world::script claim_and_shut() {
 int main(int count, char**) {
     reports r;
     r.add("2 senders, 1 letter each", [] { return senders(2, 1); });
-    r.add("claim and shut", [] { return claim_and_shut(); });
+    r.add("claim and shut", [] { return claim_and_shut(0); });
+    r.add("claim with patience, and shut", [] { return claim_and_shut(2); });
     r.add("3 senders, 1 letter each", [] { return senders(3, 1); });
     r.add("2 senders, 2 letters each", [] { return senders(2, 2); });
     if (count > 1) {

@@ -42,7 +42,7 @@ inline letter* turn_round(letter* newest) noexcept {
 /// Ordering   letters come out in the order of their put()s, from whatever threads those came, as
 ///            far as one happened before the other. What was done before put() happens before
 ///            take().
-/// Threads    put(), claim() and shut() any; take() and release() only whoever holds the claim.
+/// Threads    put(), claim(), claim_soon() and shut() any; take() and release() only whoever holds the claim.
 /// Cost       no allocation, no lock; put() one compare-exchange, repeated under contention.
 template <typename Atomics = detail::std_atomics>
 class basic_mailbox {
@@ -69,6 +69,17 @@ public:
         std::uintptr_t idle = idle_bit;
         return word_.compare_exchange_strong(idle, 0, std::memory_order_acq_rel,  // (2)
                                              std::memory_order_relaxed);
+    }
+
+    /// The same, but looks up to so many times whether a reader goes who has nothing queued.
+    bool claim_soon(unsigned looks) noexcept {
+        for (; looks != 0; --looks) {
+            const std::uintptr_t seen = word_.load(std::memory_order_relaxed);
+            if (seen == idle_bit && claim()) return true;
+            if (seen != idle_bit && seen != 0) return false;
+            detail::pause();
+        }
+        return false;
     }
 
     /// The oldest letter; nullptr: none is there now.

@@ -6,6 +6,8 @@
 #include <posthaste/serve/endpoint_core.hpp>
 #include <posthaste/serve/reentry.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -23,7 +25,16 @@ public:
           evicts_(mode.full() == when_full::drop_oldest),
           reentry_(mode.is_reentrant() ? std::make_unique<reentry>(*this) : nullptr) {}
 
-    lane* claim(envelope&) noexcept override { return box_.claim() ? &lane_ : nullptr; }
+    // Another thread's handler may be about to end: waiting for that is less than queueing behind it,
+    // having the lane sent for, and being woken. It is tried as often as it has paid lately.
+    lane* claim(envelope&) noexcept override {
+        if (box_.claim()) return &lane_;
+        const unsigned looks = patience_.load(std::memory_order_relaxed);
+        const bool paid = box_.claim_soon(looks);
+        const unsigned next = paid ? std::min(looks * 2, 128u) : std::max(looks / 2, 1u);
+        if (next != looks) patience_.store(next, std::memory_order_relaxed);
+        return paid ? &lane_ : nullptr;
+    }
     bool held_by(const call_chain& c) const noexcept override { return c.count(*this) != 0; }
     bool reentrant() const noexcept override { return reentry_ != nullptr; }
     lane* reenter() noexcept override { return reentry_->claim(); }
@@ -85,9 +96,10 @@ private:
         if (reentry_) reentry_->shut();
     }
 
-    const bool evicts_;       // senders take from the queue too: then under lock_
+    const bool evicts_;  // senders take from the queue too: then under lock_
     mutable detail::spin_lock lock_;  // guards take() and release() of box_, if evicts_
     mailbox box_;
+    std::atomic<unsigned> patience_ = 16;  // relaxed: a guess, each as good as another
     lane lane_{*this};
     const std::unique_ptr<reentry> reentry_;  // nullptr: not reentrant
 };
