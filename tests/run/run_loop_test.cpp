@@ -136,6 +136,41 @@ TEST_CASE("run_loop: timers fire in order, none early, and wake it from its slee
     CHECK(loop.now() >= begin + 10ms);
 }
 
+TEST_CASE("run_loop: a timer that is due waits for one piece of work at most, and none is early") {
+    run_loop loop;
+    bool on = true, early = false;
+    int meanwhile = 0, waited = -1;
+    time_point due;
+    job next([&] { ++meanwhile, on ? loop.post(next) : void(); });  // always ready
+    job first([&] {
+        due = loop.now() + 100us;  // the clock is read, and then not for long
+        meanwhile = 0;
+        while (std::chrono::steady_clock::now() < due) {}
+    });
+    const auto drive = [&] {
+        detail::flag done;
+        ring bell([&] { early = early || loop.now() < due, waited = meanwhile, done.set(); });
+        job arm([&] { loop.arm(bell, due); });
+        loop.post(first);
+        loop.post(arm);
+        loop.drive(done);
+    };
+    loop.post(next);
+    drive();
+    CHECK(waited <= 2);  // `arm`, and perhaps `next`
+    drive();
+    CHECK(waited <= 2);
+
+    detail::flag done;
+    ring bell([&] { early = early || loop.now() < due, done.set(); });
+    due = loop.now() + 1ms;  // nothing that runs until then reads the clock
+    loop.arm(bell, due);
+    loop.drive(done);
+    CHECK_FALSE(early);
+    on = false;
+    loop.drive_ready();
+}
+
 TEST_CASE("run_loop: timers of any time are taken, and disarmed") {
     run_loop loop;
     int fired = 0;

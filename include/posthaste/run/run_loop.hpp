@@ -34,7 +34,11 @@ public:
         inbox_.put(w);
         changed_.notify_one();  // under the lock: afterwards the loop may be gone
     }
-    time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
+    time_point now() const noexcept override {
+        const time_point t = std::chrono::steady_clock::now();
+        if (here()) read_lately_ = t;
+        return t;
+    }
     time_point coarse_now() const noexcept override { return detail::coarse_clock::now(); }
     void arm(timer& t, time_point due) noexcept override {
         if (due == never) return;
@@ -159,7 +163,10 @@ private:
     }
     void fire_timers() noexcept {
         const std::lock_guard guard(timers_mutex_);
-        if (!timers_.empty()) timers_.advance(now());
+        // As a rule what just ran has read the clock: once more would cost as much as all of this.
+        // If it has gone on long after that, a timer waits for one more piece of work.
+        if (!timers_.empty()) timers_.advance(read_lately_ != never ? read_lately_ : now());
+        read_lately_ = never;
     }
     // Takes in what other threads posted; waits for it until `limit` or the next timer.
     bool collect(time_point limit) noexcept {
@@ -178,8 +185,9 @@ private:
         return any;
     }
 
-    work_list ready_;  // the driving thread's own, as turns_
+    work_list ready_;  // the driving thread's own, as the next two
     unsigned turns_ = 0;
+    mutable time_point read_lately_ = never;  // what the clock said since the timers were looked at
     mutable std::mutex mutex_;
     const detail::thread_state* driver_ = nullptr;  // guarded by mutex_: the driving thread
     follower* followers_ = nullptr;  // guarded by mutex_
