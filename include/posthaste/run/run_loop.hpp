@@ -8,6 +8,7 @@
 #include <posthaste/run/work_list.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -44,6 +45,7 @@ public:
         if (due == never) return;
         const std::lock_guard guard(timers_mutex_);
         timers_.arm(t, due);
+        look_at_timers_from(std::min(due, timers_looked_at_from()));
         if (here()) return;
         const std::lock_guard asleep(mutex_);  // within: it cannot fire before this is done
         rearmed_ = true;
@@ -162,11 +164,21 @@ private:
         return true;
     }
     void fire_timers() noexcept {
-        const std::lock_guard guard(timers_mutex_);
+        if (timers_looked_at_from() == never) return;
         // As a rule what just ran has read the clock: once more would cost as much as all of this.
         // If it has gone on long after that, a timer waits for one more piece of work.
-        if (!timers_.empty()) timers_.advance(read_lately_ != never ? read_lately_ : now());
+        const time_point t = read_lately_ != never ? read_lately_ : now();
         read_lately_ = never;
+        if (t < timers_looked_at_from()) return;
+        const std::lock_guard guard(timers_mutex_);
+        timers_.advance(t);
+        look_at_timers_from(timers_.next_due());
+    }
+    time_point timers_looked_at_from() const noexcept {
+        return time_point(duration(look_from_.load(std::memory_order_relaxed)));
+    }
+    void look_at_timers_from(time_point t) noexcept {
+        look_from_.store(t.time_since_epoch().count(), std::memory_order_relaxed);
     }
     // Takes in what other threads posted; waits for it until `limit` or the next timer.
     bool collect(time_point limit) noexcept {
@@ -196,6 +208,9 @@ private:
     bool rearmed_ = false;  // guarded by mutex_: another thread armed a timer
     std::mutex timers_mutex_;
     timer_wheel timers_;  // guarded by timers_mutex_
+    // None is due before. Written under timers_mutex_; relaxed: for a first look without the lock.
+    // Whoever arms a timer from elsewhere passes mutex_ afterwards, as collect() does.
+    std::atomic<duration::rep> look_from_ = never.time_since_epoch().count();
 };
 
 }  // namespace posthaste
