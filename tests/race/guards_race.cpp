@@ -1,13 +1,16 @@
-// Four threads and more calls through a breaker, two limits and a rate that all of them share. The
+// Four threads, and calls through all the guards there are, whose state they share. The
 // callee is now ill, now slow, now well, and calls are stopped and meet their deadlines. Every call
 // ends once, no more are in flight than may be, in the end none is, and the breaker closes.
 #include "../support/race.hpp"
 
 #include <posthaste/guard/adaptive_limit.hpp>
+#include <posthaste/guard/attempt_timeout.hpp>
 #include <posthaste/guard/breaker.hpp>
+#include <posthaste/guard/budget.hpp>
 #include <posthaste/guard/deadline.hpp>
 #include <posthaste/guard/limit.hpp>
 #include <posthaste/guard/rate.hpp>
+#include <posthaste/guard/retry.hpp>
 #include <posthaste/run/scope.hpp>
 #include <posthaste/run/sync_wait.hpp>
 #include <posthaste/run/thread_pool.hpp>
@@ -28,6 +31,8 @@ outcome value("a value"), failing("a failure of the handler"), late("ended by it
     stopped("stopped"), refused("refused by a limit or the rate"),
     kept_away("refused by the breaker"), opened("found open"), half_open("found half open"),
     held("held open by hand"), closed("closed again");
+outcome repeated("rounds in which calls were made again"),
+    saved("rounds in which they were not: nothing was left to spend");
 faults wrong;
 
 constexpr int most = 3;
@@ -35,6 +40,7 @@ constexpr unsigned callers = 6, calls_each = 60;
 
 struct ask {
     using reply = int;
+    static constexpr bool idempotent = true;
     unsigned n;
 };
 
@@ -51,6 +57,8 @@ struct world {
 
     std::atomic<bool> is_ill = false;  // relaxed
     std::atomic<unsigned> ended = 0;  // relaxed
+    budget spare{{.ratio = 0.05, .per_second = 1, .window = 1s}};
+    retry again{{.base = 20us, .cap = 100us}};
     breaker b{{.least_calls = 4, .window = 20ms, .open_for = 200us, .open_at_most = 1ms}};
     limit few{most};
     adaptive_limit fitting{{.initial = 4, .most = 4}};
@@ -71,8 +79,9 @@ void note(const result<int>& r) {
 }
 
 task<> call_often(world& w, unsigned seed) {
-    const auto c = w.app.client<ask>(
-        "callee", deadline(seed % 2 == 0 ? 2ms : 250us) | w.b | w.calm | w.few | w.fitting);
+    const auto guards = deadline(seed % 2 == 0 ? 2ms : 250us) | w.spare | w.again | w.b | w.calm |
+                        w.few | w.fitting | attempt_timeout(1ms);
+    const auto c = w.app.client<ask>("callee", guards);
     for (unsigned i = 0; i != calls_each; ++i) {
         const unsigned n = scatter(seed, i);
         note(co_await c.call(n));
@@ -113,6 +122,8 @@ task<> round_of(world& w, unsigned seed) {
     }
     wrong.expect(w.ended.load(std::memory_order_relaxed) == callers * calls_each,
                  "a call has not ended, or twice");
+    if (w.spare.taken() != 0) repeated.seen();
+    if (w.spare.refused() != 0) saved.seen();
     wrong.expect(w.few.in_flight() == 0, "a permit of the limit was lost or made");
     wrong.expect(w.fitting.in_flight() == 0, "a permit of the adaptive limit was lost or made");
 
@@ -132,12 +143,12 @@ int main() {
     thread_pool pool(4);
     const auto seen = [] {
         return all_seen(value, failing, late, stopped, refused, kept_away, opened, half_open, held,
-                        closed);
+                        closed, repeated, saved);
     };
     for (unsigned seed = 1; seed <= 60 || (!seen() && seed <= 3000); ++seed) {
         world w(pool);
         sync_wait(pool, round_of(w, seed));
     }
     return testing::verdict(wrong, value, failing, late, stopped, refused, kept_away, opened,
-                            half_open, held, closed);
+                            half_open, held, closed, repeated, saved);
 }
