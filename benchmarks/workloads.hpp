@@ -50,6 +50,13 @@ inline std::string send(std::size_t bytes, std::size_t producers, bool ordered) 
 inline constexpr auto send_waiting = "send to a full queue, 4 producers";
 inline constexpr std::size_t room = 1024;
 
+// --- publish: one message to all who listen, until the last of them has handled it ---------------
+
+/// Each has a queue of its own, and gets the messages in order. Counted: a delivery.
+inline std::string publish(std::size_t subscribers) {
+    return "publish to " + std::to_string(subscribers);
+}
+
 // --- spawn: work for an executor -----------------------------------------------------------------
 
 /// A million tasks that do nothing, started from a coroutine and waited for.

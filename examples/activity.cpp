@@ -1,8 +1,10 @@
-// Shows    a stream of messages, fire-and-forget, into three consumers that know nothing of one
-//          another; what to do so that nothing is lost where a queue is bounded.
+// Shows    a stream of messages, fire-and-forget, into four consumers that know nothing of one
+//          another: what to do so that nothing is lost where a queue is bounded, and what becomes of
+//          the rest where one is slow, and may lose some.
 // Usage    activity [file]: flight records as a JSON array, or one JSON object a line; `-`: stdin.
-// Prints   totals for each airport of origin, a few recommendations, what the audit saw, and the
-//          account of every message. Malformed records are told on stderr, skipped and counted.
+// Prints   totals for each airport of origin, a few recommendations, what the audit and the board
+//          saw, and the account of every message. Malformed records are told on stderr, skipped
+//          and counted.
 // Next     account.cpp: a service that is an object.
 #include "flight_records.hpp"
 
@@ -23,6 +25,7 @@
 
 using namespace std::chrono_literals;
 using posthaste::client;
+using posthaste::event;
 using posthaste::task;
 
 // --- consumer 1: running totals for each airport of origin ---------------------------------------
@@ -118,22 +121,45 @@ private:
     std::uint64_t count_ = 0, hash_ = 0xcbf29ce484222325u;
 };
 
+// --- consumer 4: a board in the hall ------------------------------------------------------------
+// It is slow: what it shows first stays there until the stream has ended. Its queue has room for
+// eight flights, and the newest ones are worth more than old ones: so each that comes to the full
+// queue drops the oldest. That slows nobody else.
+class board {
+public:
+    task<> show(const flight& f) {
+        last_ = f.origin + " to " + f.destination;
+        ++shown_;
+        shows_.set();
+        static_cast<void>(co_await over_.wait());
+    }
+    event& shows() { return shows_; }
+    event& over() { return over_; }
+    void print() const {
+        std::printf("board: %llu shown, the last one from %s\n",
+                    static_cast<unsigned long long>(shown_), last_.c_str());
+    }
+
+private:
+    std::uint64_t shown_ = 0;
+    std::string last_ = "nowhere";
+    event shows_, over_;
+};
+
 // --- the source ----------------------------------------------------------------------------------
-// Two queues are bounded: while one is full, the source waits for room in it. The audit's is not:
-// the audit may be as slow as it likes, it keeps nobody waiting.
+// Two consumers are asked one by one: while the queue of one is full, the source waits for room in
+// it. Whoever else cares has subscribed, and gets what is published; nobody waits for him.
 task<std::uint64_t> stream(flight_records& from, client<flight> to_totals,
-                           client<flight> to_recommendations, client<flight> to_audit) {
+                           client<flight> to_recommendations, posthaste::bus& bus, board& hall) {
     std::uint64_t lost = 0;
     while (const auto f = from.next()) {
         const auto first = co_await to_totals.send_when_room(*f);
         const auto second = co_await to_recommendations.send_when_room(*f);
-        const auto third = to_audit.send(*f);
-        for (const auto* sent : {&first, &second, &third}) {
-            if (*sent) continue;
-            ++lost;
-            std::fprintf(stderr, "lost: %s\n", sent->error().message().c_str());
-        }
+        const auto rest = bus.publish<flight>("flights." + f->origin, *f);
+        lost += !first + !second + (2 - rest.accepted);
+        static_cast<void>(co_await hall.shows().wait());  // the board is on
     }
+    hall.over().set();
     co_return lost;
 }
 
@@ -154,19 +180,25 @@ int main(int argc, char** argv) {
     totals by_origin;  // what handlers refer to lives longer than the bus
     recommendations least_late;
     audit log;
+    board hall;
     posthaste::bus bus;
     using posthaste::keyed, posthaste::serial, posthaste::unbounded, posthaste::when_full;
     bus.handle<flight>("totals", keyed(&flight::origin).capacity(64).full(when_full::wait),
                        [&](const flight& f) { by_origin.add(f); });
     bus.handle<flight>("recommendations", serial.capacity(64).full(when_full::wait),
                        [&](const flight& f) { least_late.add(f); });
-    bus.handle<flight>("audit", serial.capacity(unbounded), [&](const flight& f) { log.add(f); });
+    using posthaste::topics;
+    const auto audits =
+        bus.subscribe<flight>(topics("flights.>").named("audit"), serial.capacity(unbounded),
+                              [&](const flight& f) { log.add(f); });
+    const auto shows = bus.subscribe<flight>(topics("flights.*").named("board"),
+                                             serial.capacity(8).full(when_full::drop_oldest),
+                                             [&](const flight& f) { return hall.show(f); });
 
     const posthaste::deadline as_long_as_it_takes(posthaste::forever);
     const std::uint64_t lost = posthaste::sync_wait(  // on this thread; the consumers have others
         stream(records, bus.client<flight>("totals", as_long_as_it_takes),
-               bus.client<flight>("recommendations", as_long_as_it_takes),
-               bus.client<flight>("audit")));
+               bus.client<flight>("recommendations", as_long_as_it_takes), bus, hall));
     const auto end = bus.drain(60s);
     if (!end) return std::fprintf(stderr, "activity: %s\n", end.error().message().c_str()), 1;
 
@@ -174,13 +206,19 @@ int main(int argc, char** argv) {
     std::puts("");
     least_late.print(5);
     log.print();
+    hall.print();
     std::printf("records: %zu read, %zu of them skipped\n\n", records.records(), records.skipped());
-    for (const auto& [endpoint, m] : end->endpoints) {
-        std::printf("%-15s %llu accepted = %llu handled\n", endpoint.c_str(),
+    const auto print = [](const std::string& name, const posthaste::account& m) {
+        std::printf("%-15s %llu accepted = %llu handled", name.c_str(),
                     static_cast<unsigned long long>(m.accepted),
                     static_cast<unsigned long long>(m.handled));
-    }
-    const bool all = lost == 0 && end->in_time && end->total.accepted == end->total.handled &&
-                     end->total.handled == 3 * (records.records() - records.skipped());
+        if (m.dropped != 0)
+            std::printf(" + %llu dropped", static_cast<unsigned long long>(m.dropped));
+        std::puts("");
+    };
+    for (const auto& [endpoint, m] : end->endpoints) print(endpoint, m);
+    for (const auto& [name, pattern, m] : end->subscribers) print(name, m);
+    const bool all = lost == 0 && end->in_time && end->total.adds_up() && end->total.failed == 0 &&
+                     end->total.accepted == 4 * (records.records() - records.skipped());
     return all ? 0 : 1;
 }

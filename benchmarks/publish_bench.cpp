@@ -1,0 +1,186 @@
+// What it costs to tell many.  SPDX-License-Identifier: BSL-1.0
+//
+// One publisher, never more than a window ahead of the subscribers; each of those counts the
+// messages, and sees that they come in order.
+#include "measure.hpp"
+#include "workloads.hpp"
+
+#include <posthaste/posthaste.hpp>
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+struct event {
+    std::uint64_t number;
+};
+constexpr std::uint64_t window = 512;  // messages
+
+/// What the subscribers have seen.
+template <std::size_t Subscribers>
+class audience {
+public:
+    void one(std::size_t who, const event& e) noexcept {
+        auto& n = heard_[who].n;
+        if (n.load(std::memory_order_relaxed) != e.number) fail("out of order");
+        n.store(e.number + 1, std::memory_order_release);
+    }
+    /// The slowest has heard so many.
+    std::uint64_t all_heard() const noexcept {
+        std::uint64_t least = ~std::uint64_t{0};
+        for (const counter& c : heard_) {
+            const std::uint64_t n = c.n.load(std::memory_order_acquire);
+            if (n < least) least = n;
+        }
+        return least;
+    }
+
+private:
+    struct alignas(64) counter {
+        std::atomic<std::uint64_t> n = 0;
+    };
+    std::array<counter, Subscribers> heard_;
+};
+
+/// The publisher is a coroutine on the bus, as the handlers are.
+template <std::size_t Subscribers, unsigned Threads>
+class posthaste_bus {
+public:
+    static constexpr std::uint64_t batch = Subscribers;
+    posthaste_bus() {
+        for (std::size_t i = 0; i != Subscribers; ++i) {
+            bus_.subscribe<event>("events.*", posthaste::serial.capacity(2 * window),
+                                  [this, i](const event& e) { heard_.one(i, e); })
+                .keep();
+        }
+    }
+    std::uint64_t operator()(std::uint64_t n) {
+        bus_.run([&] { return publish(n); });
+        return n * Subscribers;
+    }
+
+private:
+    posthaste::task<> publish(std::uint64_t n) {
+        const std::uint64_t last = next_ + n;
+        for (std::uint64_t allowed = next_ + window; next_ != last;) {
+            if (to_.publish(next_++).accepted != Subscribers) fail("refused");
+            if (next_ != allowed) continue;
+            while (heard_.all_heard() + window / 2 < allowed) co_await posthaste::yield();
+            allowed += window / 2;
+        }
+        while (heard_.all_heard() != last) co_await posthaste::yield();
+    }
+    audience<Subscribers> heard_;
+    std::uint64_t next_ = 0;
+    posthaste::bus bus_{posthaste::bus_options{.threads = Threads}};
+    const posthaste::publisher<event> to_ = bus_.publisher<event>("events.happened");
+};
+
+/// A deque for each subscriber under one mutex; some threads take from theirs all there is at once.
+template <std::size_t Subscribers, unsigned Threads>
+class mutex_deques {
+public:
+    static constexpr std::uint64_t batch = Subscribers;
+    mutex_deques() : queues_(Subscribers) {
+        for (unsigned t = 0; t != Threads; ++t) threads_.emplace_back([this, t] { consume(t); });
+    }
+    ~mutex_deques() {
+        {
+            const std::lock_guard guard(mutex_);
+            ended_ = true;
+        }
+        changed_.notify_all();
+        for (auto& t : threads_) t.join();
+    }
+    std::uint64_t operator()(std::uint64_t n) {
+        const std::uint64_t last = next_ + n;
+        for (std::uint64_t allowed = next_ + window; next_ != last;) {
+            {
+                const std::lock_guard guard(mutex_);
+                const auto message = std::make_shared<const event>(event{next_++});
+                for (auto& q : queues_) q.push_back(message);
+            }
+            changed_.notify_all();
+            if (next_ != allowed) continue;
+            while (heard_.all_heard() + window / 2 < allowed) std::this_thread::yield();
+            allowed += window / 2;
+        }
+        while (heard_.all_heard() != last) std::this_thread::yield();
+        return n * Subscribers;
+    }
+
+private:
+    using queue = std::deque<std::shared_ptr<const event>>;
+    void consume(unsigned self) {
+        std::vector<queue> taken(Subscribers);
+        for (;;) {
+            {
+                std::unique_lock guard(mutex_);
+                changed_.wait(guard, [&] { return ended_ || !queues_[self].empty(); });
+                if (queues_[self].empty()) return;
+                for (std::size_t i = self; i < Subscribers; i += Threads) taken[i].swap(queues_[i]);
+            }
+            for (std::size_t i = self; i < Subscribers; i += Threads) {
+                for (const auto& m : taken[i]) heard_.one(i, *m);
+                taken[i].clear();
+            }
+        }
+    }
+    audience<Subscribers> heard_;
+    std::uint64_t next_ = 0;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::vector<queue> queues_;
+    bool ended_ = false;
+    std::vector<std::thread> threads_;
+};
+
+/// No queue: each subscriber keeps the publisher waiting.
+template <std::size_t Subscribers>
+class functions {
+public:
+    static constexpr std::uint64_t batch = Subscribers;
+    functions() {
+        for (std::size_t i = 0; i != Subscribers; ++i)
+            subscribers_.emplace_back([this, i](const event& e) { heard_.one(i, e); });
+    }
+    std::uint64_t operator()(std::uint64_t n) {
+        for (std::uint64_t i = 0; i != n; ++i) {
+            const std::lock_guard guard(mutex_);
+            const event e{next_++};
+            for (const auto& f : subscribers_) f(e);
+        }
+        return n * Subscribers;
+    }
+
+private:
+    audience<Subscribers> heard_;
+    std::uint64_t next_ = 0;
+    std::mutex mutex_;
+    std::vector<std::function<void(const event&)>> subscribers_;
+};
+
+template <std::size_t Subscribers>
+bool to() {
+    const std::string name = workload::publish(Subscribers);
+    contend<posthaste_bus<Subscribers, 1>>(name, "posthaste");
+    contend<posthaste_bus<Subscribers, 2>>(name, "posthaste, 2 threads");
+    contend<mutex_deques<Subscribers, 1>>(name, "mutex, deques");
+    contend<mutex_deques<Subscribers, 2>>(name, "mutex, deques, 2 threads");
+    contend<functions<Subscribers>>(name, "floor: functions called in place");
+    return true;
+}
+[[maybe_unused]] const bool contenders[] = {to<8>(), to<64>()};
+
+}  // namespace
