@@ -25,8 +25,8 @@ public:
           evicts_(mode.full() == when_full::drop_oldest),
           reentry_(mode.is_reentrant() ? std::make_unique<reentry>(*this) : nullptr) {}
 
-    // Another thread's handler may be about to end: waiting for that is less than queueing behind it,
-    // having the lane sent for, and being woken. It is tried as often as it has paid lately.
+    // Another thread's handler may be about to end: waiting for that is less than queueing behind
+    // it, having the lane sent for, and being woken. It is tried as often as it has paid lately.
     lane* claim(envelope&) noexcept override {
         if (box_.claim()) return &lane_;
         const unsigned looks = patience_.load(std::memory_order_relaxed);
