@@ -42,7 +42,8 @@ inline letter* turn_round(letter* newest) noexcept {
 /// Ordering   letters come out in the order of their put()s, from whatever threads those came, as
 ///            far as one happened before the other. What was done before put() happens before
 ///            take().
-/// Threads    put(), claim(), claim_soon() and shut() any; take() and release() only whoever holds the claim.
+/// Threads    put(), claim(), claim_soon() and shut() any; take() and release() only whoever holds
+///            the claim.
 /// Cost       no allocation, no lock; put() one compare-exchange, repeated under contention.
 template <typename Atomics = detail::std_atomics>
 class basic_mailbox {
