@@ -44,6 +44,7 @@
 #include <posthaste/serve/mode.hpp>
 #include <posthaste/serve/publisher.hpp>
 #include <posthaste/serve/quorum.hpp>
+#include <posthaste/serve/permit.hpp>
 #include <posthaste/serve/scheduled.hpp>
 #include <posthaste/serve/stream.hpp>
 #include <posthaste/serve/subscription.hpp>

@@ -156,6 +156,14 @@ task<int> subscription_example(bus& bus) {
     co_return heard;
 }
 
+line make_line() { return {1}; }
+task<std::string> permit_example(client<line> log) {
+    auto place = co_await log.reserve();  // waits while the queue is full
+    if (!place) co_return place.error().message();
+    auto ok = place->send(make_line());  // only now is there anything to be sent
+    co_return ok ? "sent" : "refused";
+}
+
 task<long> gather_example(client<check> stock, client<price_of> price, int sku) {
     auto page = co_await gather(stock.call(sku), price.call(sku));
     auto& [left, cents] = page;  // result<int>, result<long>
@@ -258,6 +266,7 @@ void bus_examples() {
     demand(
         app.run([&] { return send_when_room_example(app.client<line>("log"), {1}); }) == "accepted",
         "send_when_room");
+    demand(app.run([&] { return permit_example(app.client<line>("log")); }) == "sent", "permit");
     demand(app.run([&] { return subscription_example(app); }) == 28, "subscription");
     app.handle<check>("stock", [](check f) { return f.sku; });
     app.handle<price_of>("price", [](price_of p) { return 10L * p.sku; });

@@ -6,6 +6,7 @@
 #include <posthaste/serve/call.hpp>
 #include <posthaste/serve/guarded_call.hpp>
 #include <posthaste/serve/message.hpp>
+#include <posthaste/serve/permit.hpp>
 #include <posthaste/serve/policy.hpp>
 #include <posthaste/serve/scheduled.hpp>
 
@@ -152,6 +153,17 @@ public:
                  "send_when_room<M>(std::move(named))")]]
     auto send_when_room(M&& m) const noexcept {
         return operation<send_operation, M>(std::forward<M>(m));
+    }
+
+    /// A place in the queue, for what the permit will send: `result<permit<M>>`. Waits for one where
+    /// the queue is full and made with when_full::wait.
+    ///
+    /// Errors     as send_when_room(); overloaded, where a full queue lets nobody wait.
+    template <message M = first>
+    [[nodiscard]] reserve_operation<M> reserve() const noexcept {
+        static_assert(carries<M>,
+                      "this client does not carry that message; name it in bus.client<M...>(name)");
+        return reserve_operation<M>(to_, build<detail::place_request<M>>(), deadline_);
     }
 
     /// As send(), but later: after a delay, or at a point in time; at once, if that has passed.

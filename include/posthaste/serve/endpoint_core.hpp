@@ -84,9 +84,10 @@ public:
 
     /// Takes the envelope over if it is accepted. `may_wait`: it is one of a caller, who can wait.
     admission put(envelope& e, bool may_wait) noexcept {
-        if (again_ && !asked(e) && !e.is_tracked && !e.track(home_.now()))
-            return refuse(admission::overloaded);
+        const bool only_place = e.call() && e.call()->only_place;
+        if (!only_place && !tracks(e)) return refuse(admission::overloaded);
         if (!reserve(e.ticket)) {
+            if (only_place && full_ != when_full::wait) return refuse(admission::overloaded);
             switch (full_) {
                 case when_full::reject: return refuse(admission::overloaded);
                 case when_full::drop_newest:
@@ -111,9 +112,26 @@ public:
                     break;
             }
         }
+        if (only_place) {
+            grant_place(*e.call());
+            static_cast<void>(e.call()->cell.handler_leaves());
+            return admission::accepted;
+        }
         if (enqueue(e)) return admission::accepted;
         accepted_.fetch_sub(1, std::memory_order_relaxed);
         return refuse(admission::closed);
+    }
+    /// Into a place that was granted before. Overloaded: no memory, and the place is there still.
+    admission put_in_place(envelope& e) noexcept {
+        if (!tracks(e)) return refuse(admission::overloaded);
+        if (!enqueue(e)) return give_place_back(), refuse(admission::closed);
+        places_.fetch_sub(1, std::memory_order_relaxed);
+        return admission::accepted;
+    }
+    void give_place_back() noexcept {
+        places_.fetch_sub(1, std::memory_order_relaxed);
+        count(given_back_);
+        taken();
     }
 
     /// A lane for a call that may run at once on its caller's thread; nullptr: queue it.
@@ -218,8 +236,10 @@ public:
             const std::uint64_t again = taken_.load(std::memory_order_acquire);  // (2)
             if (again == std::exchange(taken, again)) break;
         }
-        a.accepted = queued - a.redelivered + e.ran_inline;
-        a.left = e.discarded + (queued - taken) + e.running;
+        const std::uint64_t places = places_.load(std::memory_order_relaxed);
+        a.accepted = queued - a.redelivered + e.ran_inline - places -
+                     given_back_.load(std::memory_order_relaxed);
+        a.left = e.discarded + (queued - taken - places) + e.running;
         return a;
     }
 
@@ -378,6 +398,14 @@ private:
     }
 
     admission refuse(admission a) noexcept { return count(refused_), a; }
+    // False: it would have to be, and there is no memory for it.
+    bool tracks(envelope& e) noexcept {
+        return !again_ || asked(e) || e.is_tracked || e.track(home_.now());
+    }
+    void grant_place(request& r) noexcept {
+        places_.fetch_add(1, std::memory_order_relaxed);
+        r.granted = this;
+    }
 
     // "A -> B -> A", where this is A; the names only of endpoints that are there for certain.
     std::string way_back(const call_chain& chain) const {
@@ -426,6 +454,15 @@ private:
     // From the waiting room into the queue. A caller that has gone meanwhile is left out.
     void admit(envelope& e) noexcept {
         request& r = *e.call();
+        if (r.only_place) {
+            frame* const sender = r.caller;
+            grant_place(r);
+            bool last = false;
+            const auto verdict = r.cell.settle_and_leave(ending::replied, last);
+            if (verdict.won && verdict.waiting) sender->wake();
+            if (last) e.destroy();  // nobody came for it: it is given back
+            return;
+        }
         if (r.only_room) {
             frame* const sender = r.caller;
             r.succeed();
@@ -476,6 +513,8 @@ private:
     std::atomic<std::uint64_t> refused_ = 0;
     alignas(detail::cache_line) std::atomic<std::uint64_t> taken_ = 0;  // out of the queue
     std::atomic<std::uint64_t> dropped_ = 0, late_ = 0;
+    std::atomic<std::uint64_t> places_ = 0;  // in accepted_, with no message yet
+    std::atomic<std::uint64_t> given_back_ = 0;  // in accepted_ and taken_, and never had one
     std::atomic<duration::rep> late_by_ = 0;
 };
 

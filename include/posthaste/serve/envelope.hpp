@@ -141,6 +141,8 @@ struct request {
     std::shared_ptr<queue_watch> watch;  ///< asked before it is queued, and before it is begun
     call_chain chain;             ///< whose handlers wait for this; set before it is put
     bool waits_for_room = false;  ///< stands in a waiting_room, under its lock
+    bool only_place = false;      ///< with only_room: there is no message, it is put later
+    endpoint_core* granted = nullptr;  ///< whose place it has, until somebody comes for it
     bool answered = false;  ///< before the handler's end, which adds nothing; the handler's
 
     /// Stores how it ended, for the caller. Only by the handler's side, before it settles.
