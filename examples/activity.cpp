@@ -1,6 +1,6 @@
 // Shows    a stream of messages, fire-and-forget, into four consumers that know nothing of one
-//          another: what to do so that nothing is lost where a queue is bounded, and what becomes of
-//          the rest where one is slow, and may lose some.
+//          another: what to do so that nothing is lost where a queue is bounded, and what becomes
+//          of the rest where one is slow, and may lose some.
 // Usage    activity [file]: flight records as a JSON array, or one JSON object a line; `-`: stdin.
 // Prints   totals for each airport of origin, a few recommendations, what the audit and the board
 //          saw, and the account of every message. Malformed records are told on stderr, skipped

@@ -1,5 +1,6 @@
 // The place everything hangs on.  SPDX-License-Identifier: BSL-1.0
 #pragma once
+// long: all that a user may ask of a bus stands here.
 
 #include <posthaste/base/name.hpp>
 #include <posthaste/base/result.hpp>
