@@ -368,6 +368,16 @@ void guard_examples() {
         demand(sync_wait(stock.call(1)).value_or(0) == 1 && spare.taken() == 0, "budget");
     }
     {
+        auto stock = bus.client<check>("inventory", fallback(0) | deadline(300ms));
+        const long last_price = 5;
+        auto price =
+            bus.client<price_of>("prices", fallback([](const failure&) -> result<long> {
+                                     return last_price;  // or a failure, which is the call's then
+                                 }));
+        demand(sync_wait(stock.call(1)).value_or(2) == 1, "fallback, not used");
+        demand(sync_wait(price.call(1)).value_or(0) == 5, "fallback");
+    }
+    {
         auto stock = bus.client<check>("inventory", adaptive_limit());
         auto tcp = adaptive_limit({.by = adapt::aimd, .most = 50});
         auto price = bus.client<price_of>("prices", tcp);

@@ -94,6 +94,9 @@ public:
         static_assert(!detail::repeats<Policy> || (std::copy_constructible<Ms> && ...),
                       "policies: what repeats a call needs a message that can be copied; hold what "
                       "cannot be copied in a std::shared_ptr, or leave out retry and hedge");
+        static_assert(detail::fits<Policy, reply_t<Ms>...>,
+                      "policies: what is given instead of a reply has another type; write "
+                      "fallback(T(...)), where T is the message's reply");
         call_settings settings{deadline()};
         policy.apply(settings);
         settings.repeats = detail::repeats<Policy>;

@@ -1,5 +1,6 @@
 // A call that goes through its client's policies.  SPDX-License-Identifier: BSL-1.0
 #pragma once
+// long: the way in and the way out are told in one piece.
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/serve/address.hpp>
@@ -65,6 +66,8 @@ protected:
 
     const address& to() const noexcept { return to_; }
     const call_settings& settings() const noexcept { return *by_; }
+    /// Of the last attempt that had one: a later one does not undo it.
+    effect had_effect() const noexcept { return effect_; }
 
 private:
     enum class way : unsigned char { in, out };
@@ -85,8 +88,11 @@ private:
                 const verdict v = at(i).leave(p, slots_[i], why);
                 if (!why) continue;
                 if (v.what == verdict::kind::supply) why = supply(at(i));
-                if (v.what != verdict::kind::again || !allowed(v.after)) continue;
-                if (why->effect() != effect::none) effect_ = why->effect();
+                if (v.what != verdict::kind::again) continue;
+                if (!allowed(v.after)) {
+                    at(i).abandon(slots_[i]);
+                    continue;
+                }
                 ++i;
                 if (v.after > duration::zero()) return pause(v.after, i);
                 time_passes();
@@ -94,7 +100,7 @@ private:
             } else if (i == by_->layers.size()) {
                 inside_ = i;
                 if (start(step_, p.allowance)) return true;
-                why = finish();
+                why = finished();
                 to = way::out;
             } else {
                 entries_[i] = {p.allowance == forever ? forever : p.allowance + p.passed_, p.extra};
@@ -109,6 +115,11 @@ private:
                     return pause(v.after, i);
             }
         }
+    }
+    const failure* finished() noexcept {
+        const failure* const why = finish();
+        if (why && why->effect() != effect::none) effect_ = why->effect();
+        return why;
     }
     bool allowed(duration after) noexcept {
         return !passage_->stopped() && std::max(after, duration::zero()) < passage_->time_left();
@@ -148,7 +159,7 @@ private:
                                                          "between two attempts")));
             }
         } else {
-            stands = go(way::out, inside_, finish());
+            stands = go(way::out, inside_, finished());
         }
         if (!stands) caller.self.resume();
     }
@@ -214,7 +225,11 @@ public:
         deallocate(a);
     }
 
-    result<reply> take() noexcept { return *std::move(outcome_); }
+    result<reply> take() noexcept {
+        result<reply> r = *std::move(outcome_);
+        if (r || r.error().effect() != effect::none || had_effect() == effect::none) return r;
+        return std::move(std::move(r).error().effect(had_effect()));
+    }
 
 private:
     bool start(frame& f, duration allowance) noexcept override {
@@ -242,7 +257,7 @@ private:
         return why();
     }
     const failure* supply(layer& by) noexcept override {
-        result<reply> given = failure(code::no_reply);
+        result<reply> given{failure(outcome_->error())};
         by.supply(&reply_key<reply>, outcome_->error(), &given);
         outcome_.emplace(std::move(given));
         return why();

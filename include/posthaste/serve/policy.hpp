@@ -51,14 +51,15 @@ public:
     virtual ~layer() = default;
 
     /// A call goes in. After `pass` and `later` it comes out again, by leave() or abandon(): once,
-    /// or, where leave() says `again`, once more for each time. What the deadline or a stop forbids
-    /// is not done: `again` is as `pass` then; after `later` it waits until the deadline, and fails.
+    /// and once more for each time that leave() says `again`. After `later` it waits no longer than
+    /// until the deadline, and fails.
     virtual verdict enter(passage& p, slot& s) noexcept = 0;
     /// It comes out. `why`: how it failed; nullptr: with a value.
     virtual verdict leave(passage& p, slot& s, const failure* why) noexcept = 0;
-    /// It will not come out: its caller's frame was destroyed. Gives back what it holds.
+    /// It will not come out: its caller's frame was destroyed; or `again` was forbidden by the
+    /// deadline or a stop, and it goes on outwards. Gives back what it holds.
     virtual void abandon(slot&) noexcept {}
-    /// Puts a value into `*into`, a result<T> where `type` stands for T, after `supply`.
+    /// Puts a value into `*into`, a result<T> that holds `why`, if `type` is &detail::reply_key<T>.
     virtual void supply(const void* /*type*/, const failure& /*why*/, void* /*into*/) noexcept {}
 };
 
@@ -105,6 +106,16 @@ private:
 };
 
 namespace detail {
+/// What a policy supplies must be a reply of one of the messages; it says so by a member
+/// `template <typename Reply> static constexpr bool supplies`.
+template <typename P, typename... Replies>
+inline constexpr bool fits = true;
+template <typename P, typename... Replies>
+    requires requires { P::template supplies<void>; }
+inline constexpr bool fits<P, Replies...> = (P::template supplies<Replies> || ...);
+template <typename... Ps, typename... Replies>
+inline constexpr bool fits<policies<Ps...>, Replies...> = (fits<Ps, Replies...> && ...);
+
 template <typename P>
 std::tuple<P> parts_of(const P& p) {
     return std::tuple<P>(p);

@@ -1,0 +1,577 @@
+// Verdict by verdict: three layers say what they are told to, and write down what they hear.
+#include <posthaste/serve/guarded_call.hpp>
+
+#include "../support/conversation.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+using namespace posthaste;
+using namespace std::chrono_literals;
+using posthaste::testing::launched;
+using posthaste::testing::outcome;
+
+namespace {
+
+struct ask {
+    using reply = int;
+    int n;
+};
+struct safe {  // may be handled twice
+    using reply = std::string;
+    static constexpr bool idempotent = true;
+    std::string text;
+};
+struct note {};
+struct picky {  // throws when it is copied
+    using reply = int;
+    int n;
+    explicit picky(int i) : n(i) {}
+    picky(picky&&) noexcept = default;
+    picky(const picky& other) : n(other.n) {
+        if (copies_left == 0) throw std::runtime_error("no copy");
+        --copies_left;
+    }
+    static inline int copies_left = 0;
+};
+
+/// Writes down what it hears, and says what it is told to: of several things one after the other.
+struct probe final : layer {
+    char name;
+    std::string& log;
+    std::deque<verdict> on_enter, on_leave;
+    int inside = 0;  // calls
+    std::vector<duration> allowances = {};
+    std::vector<bool> may_repeat = {};
+
+    probe(char n, std::string& l) : name(n), log(l) {}
+    static verdict next(std::deque<verdict>& from) {
+        if (from.empty()) return {};
+        const verdict v = from.front();
+        from.pop_front();
+        return v;
+    }
+    verdict enter(passage& p, slot& s) noexcept override {
+        const verdict v = next(on_enter);
+        allowances.push_back(p.allowance);
+        may_repeat.push_back(p.idempotent());
+        log += name;
+        if (v.what == verdict::kind::refuse) {
+            log += '!';
+            p.refusal() = failure::because(code::overloaded, effect::none, "by the probe");
+        } else {
+            ++inside;
+            s.a = static_cast<std::uint64_t>(name);
+        }
+        return v;
+    }
+    verdict leave(passage&, slot& s, const failure* why) noexcept override {
+        CHECK(s.a == static_cast<std::uint64_t>(name));
+        const verdict v = why ? next(on_leave) : verdict();
+        log += static_cast<char>(name - 'a' + 'A');
+        log += why ? '-' : '+';
+        if (v.what != verdict::kind::again) --inside;
+        return v;
+    }
+    void abandon(slot& s) noexcept override {
+        CHECK(s.a == static_cast<std::uint64_t>(name));
+        log += static_cast<char>(name - 'a' + 'A');
+        log += '~';
+        --inside;
+    }
+    void supply(const void* type, const failure&, void* into) noexcept override {
+        CHECK(type == &detail::reply_key<int>);
+        *static_cast<result<int>*>(into) = 99;
+    }
+};
+struct probing {
+    static constexpr bool repeats = true;
+    std::shared_ptr<probe> core;
+    void apply(call_settings& s) const { s.layers.push_back(core); }
+};
+
+/// Three probes, and an endpoint that fails as often as it is told to.
+struct world {
+    simulation sim;
+    bus app{sim};
+    std::string log;
+    probing a{std::make_shared<probe>('a', log)};
+    probing b{std::make_shared<probe>('b', log)};
+    probing c{std::make_shared<probe>('c', log)};
+    duration each = duration::zero();  // zero: the handler runs at once
+    int failures = 0;
+    int begun = 0;
+
+    world() {
+        app.handle<ask>("ask", serial, [this](ask m) -> task<result<int>> {
+            ++begun;
+            log += '.';
+            if (each > duration::zero()) co_await sleep_for(each);
+            if (failures > 0) {
+                --failures;
+                co_return failure(code::unavailable);
+            }
+            co_return m.n;
+        });
+    }
+    client<ask> make(duration allowed = 1s) {
+        return app.client<ask>("ask", deadline(allowed) | a | b | c);
+    }
+    std::string call(duration allowed = 1s) {
+        const auto to = make(allowed);
+        const result<int> r =
+            app.run([&]() -> task<result<int>> { co_return co_await to.call(7); });
+        CHECK(all_out());
+        last = r ? std::to_string(*r) : r.error().message();
+        return outcome(r);
+    }
+    bool all_out() const { return a.core->inside + b.core->inside + c.core->inside == 0; }
+    duration now() const { return sim.now().time_since_epoch(); }
+    std::string last;
+};
+
+verdict later(duration d) { return {verdict::kind::later, d}; }
+verdict again(duration d) { return {verdict::kind::again, d}; }
+const verdict refuse{verdict::kind::refuse};
+const verdict supply{verdict::kind::supply};
+
+}  // namespace
+
+TEST_CASE("guarded_call, probed: goes in outermost first, and comes out innermost first") {
+    testing::no_frames_left frames;
+    world w;
+    const duration begin = w.now();
+    for (const duration each : {0ms, 5ms}) {
+        w.each = each;
+        w.log.clear();
+        CHECK(w.call() == "value");
+        CHECK(w.log == "abc.C+B+A+");
+        CHECK(w.last == "7");
+        w.failures = 1;
+        w.log.clear();
+        CHECK(w.call() == "unavailable, complete");
+        CHECK(w.log == "abc.C-B-A-");
+        CHECK(w.last == "unavailable at ask");
+    }
+    CHECK(w.now() - begin == 10ms);
+}
+
+TEST_CASE(
+    "guarded_call, probed: a layer that refuses keeps it from all inside, and names the endpoint") {
+    testing::no_frames_left frames;
+    world w;
+    w.b.core->on_enter = {refuse};
+    CHECK(w.call() == "overloaded, none");
+    CHECK(w.log == "ab!A-");
+    CHECK(w.last == "overloaded at ask: by the probe");
+    CHECK(w.begun == 0);
+    w.a.core->on_enter = {refuse};
+    w.log.clear();
+    CHECK(w.call() == "overloaded, none");
+    CHECK(w.log == "a!");
+}
+
+TEST_CASE("guarded_call, probed: what was refused and is made again has the handler's answer") {
+    testing::no_frames_left frames;
+    world w;
+    w.b.core->on_enter = {refuse};
+    w.a.core->on_leave = {again(1ms)};
+    CHECK(w.call() == "value");
+    CHECK(w.last == "7");
+    CHECK(w.log == "ab!A-bc.C+B+A+");
+}
+
+TEST_CASE("guarded_call, probed: a delay is made before what is inside") {
+    testing::no_frames_left frames;
+    world w;
+    const duration begin = w.now();
+    w.b.core->on_enter = {later(30ms)};
+    w.c.core->on_enter = {later(0ms)};
+    CHECK(w.call() == "value");
+    CHECK(w.log == "abc.C+B+A+");
+    CHECK(w.now() - begin == 30ms);
+    CHECK(w.c.core->allowances == std::vector<duration>{970ms});
+}
+
+TEST_CASE("guarded_call, probed: a delay beyond the deadline ends with it") {
+    testing::no_frames_left frames;
+    for (const duration d : {duration(100ms), forever}) {
+        world w;
+        const duration begin = w.now();
+        w.b.core->on_enter = {later(d)};
+        CHECK(w.call(100ms) == "deadline exceeded, none");
+        CHECK(w.log == "abB-A-");
+        CHECK(w.last == "deadline exceeded at ask: it was held back");
+        CHECK(w.now() - begin == 100ms);
+    }
+}
+
+TEST_CASE("guarded_call, probed: is made again, through the layers inside only") {
+    testing::no_frames_left frames;
+    for (const duration each : {0ms, 5ms}) {
+        world w;
+        const duration begin = w.now();
+        w.each = each;
+        w.failures = 2;
+        w.b.core->on_leave = {again(20ms), again(0ms)};
+        CHECK(w.call() == "value");
+        CHECK(w.log == "abc.C-B-c.C-B-c.C+B+A+");
+        CHECK(w.now() - begin == 20ms + 3 * each);
+        CHECK(w.c.core->allowances == std::vector<duration>{1s, 980ms - each, 980ms - 2 * each});
+    }
+}
+
+TEST_CASE("guarded_call, probed: is made again by several layers, each within its own time") {
+    testing::no_frames_left frames;
+    world w;
+    w.each = 10ms;
+    w.failures = 3;
+    w.a.core->on_leave = {again(100ms)};
+    w.c.core->on_leave = {again(5ms), {}, again(5ms)};
+    CHECK(w.call() == "value");
+    CHECK(w.log == "abc.C-.C-B-A-bc.C-.C+B+A+");
+    CHECK(w.b.core->allowances == std::vector<duration>{1s, 875ms});
+}
+
+TEST_CASE(
+    "guarded_call, probed: what cannot be in time is not made again; the last cause is told") {
+    testing::no_frames_left frames;
+    for (const duration each : {0ms, 40ms}) {
+        world w;
+        const duration begin = w.now();
+        w.each = each;
+        w.failures = 5;
+        w.b.core->on_leave = {again(100ms - each)};
+        CHECK(w.call(100ms) == "unavailable, complete");
+        CHECK(w.begun == 1);
+        CHECK(w.now() - begin == each);
+        CHECK(w.log == "abc.C-B-B~A-");
+        w.b.core->on_leave = {again(100ms - each - 1ns)};
+        CHECK(w.call(100ms) ==
+              (each > 0ms ? "deadline exceeded, unknown" : "unavailable, complete"));
+        CHECK(w.begun == 3);
+    }
+}
+
+TEST_CASE("guarded_call, probed: a value is supplied for a failure") {
+    testing::no_frames_left frames;
+    world w;
+    w.failures = 1;
+    w.b.core->on_leave = {supply};
+    CHECK(w.call() == "value");
+    CHECK(w.last == "99");
+    CHECK(w.log == "abc.C-B-A+");
+}
+
+TEST_CASE(
+    "guarded_call, probed: the deadline holds for all attempts together, and the caller's own "
+    "too") {
+    testing::no_frames_left frames;
+    world w;
+    w.each = 30ms;
+    w.failures = 100;
+    w.b.core->on_leave.assign(100, again(10ms));
+    const duration begin = w.now();
+    CHECK(w.call(100ms) == "deadline exceeded, unknown");
+    CHECK(w.now() - begin == 100ms);
+    CHECK(w.begun == 3);
+    w.b.core->on_leave.assign(100, again(10ms));
+    const auto to = w.make(forever);
+    const context own(w.sim, w.sim.now() + 70ms, stop_token());
+    auto inner = [&]() -> task<result<int>> { co_return co_await to.call(1); };
+    auto t = inner();
+    bool done = false;
+    t.promise().place(
+        w.sim, &own,
+        [](detail::promise_base& p) noexcept { *static_cast<bool*>(p.owner()) = true; }, &done);
+    t.promise().start_by_post();
+    w.sim.advance(69ms);
+    CHECK(!done);
+    w.sim.advance(1ms);
+    REQUIRE(done);
+    CHECK(outcome(t.promise().take()) == "deadline exceeded, unknown");
+}
+
+TEST_CASE("guarded_call, probed: a stop is heard wherever the call stands") {
+    testing::no_frames_left frames;
+    struct at {
+        duration stop;
+        std::string_view ends, log;
+    };
+    for (const at& when : {at{5ms, "cancelled, none", "abB-A-"},  // held back
+                           at{15ms, "cancelled, unknown", "abc.C-B-A-"},  // called
+                           at{25ms, "cancelled, complete", "abc.C-B-B-A-"},  // between two
+                           at{35ms, "cancelled, unknown", "abc.C-B-c.C-B-A-"}}) {
+        world w;
+        w.each = 10ms;
+        w.failures = 2;
+        w.b.core->on_enter = {later(10ms)};
+        w.b.core->on_leave = {again(10ms)};
+        const auto to = w.make();
+        launched call(w.sim,
+                      [](client<ask> c) -> task<result<int>> { co_return co_await c.call(1); }(to));
+        w.sim.advance(when.stop);
+        CHECK(!call.done());
+        if (when.stop < 20ms) w.b.core->on_leave.clear();
+        call.stop();
+        w.sim.advance(0ms);
+        REQUIRE(call.done());
+        CHECK(outcome(call.value()) == when.ends);
+        CHECK(w.log == when.log);
+        CHECK(w.all_out());
+    }
+}
+
+TEST_CASE("guarded_call, probed: is abandoned where its caller's frame is destroyed") {
+    testing::no_frames_left frames;
+    for (const duration when : {5ms, 15ms, 25ms}) {
+        world w;
+        w.each = 10ms;
+        w.failures = 1;
+        w.b.core->on_enter = {later(10ms)};
+        w.b.core->on_leave = {again(10ms)};
+        const auto to = w.make();
+        {
+            launched call(w.sim, [](client<ask> c) -> task<result<int>> {
+                co_return co_await c.call(1);
+            }(to));
+            w.sim.advance(when);
+            CHECK(!call.done());
+            CHECK(!w.all_out());
+        }
+        CHECK(w.all_out());
+        CHECK(w.log == (when == 5ms ? "abB~A~" : when == 15ms ? "abc.C~B~A~" : "abc.C-B-B~A~"));
+        w.sim.advance(1s);
+    }
+}
+
+TEST_CASE("guarded_call, probed: one that is not awaited does nothing") {
+    testing::no_frames_left frames;
+    world w;
+    static_cast<void>(w.make().call(1));
+    auto moved = w.make().call(2);
+    static_cast<void>(std::move(moved));
+    CHECK(w.log.empty());
+}
+
+TEST_CASE("guarded_call, probed: an effect is not undone by a later attempt") {
+    testing::no_frames_left frames;
+    world w;
+    w.failures = 1;
+    w.b.core->on_leave = {again(1ms)};
+    w.c.core->on_enter = {{}, refuse};
+    CHECK(w.call() == "overloaded, complete");
+    CHECK(w.log == "abc.C-B-c!B-A-");
+}
+
+TEST_CASE("guarded_call, probed: knows whether the message may be handled twice") {
+    testing::no_frames_left frames;
+    world w;
+    w.app.handle<safe, note>("other", [](const auto& m) {
+        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(m)>, safe>) return m.text;
+    });
+    const auto to = w.app.client<safe, note>("other", w.a);
+    w.app.run([&]() -> task<> {
+        const auto r = co_await to.call<safe>("a text that is too long to be stored in place");
+        CHECK(*r == "a text that is too long to be stored in place");
+        const auto none = co_await to.call<note>();
+        CHECK(none.has_value());
+    });
+    CHECK(w.a.core->may_repeat == std::vector<bool>{true, false});
+}
+
+TEST_CASE("guarded_call, probed: every attempt has the whole message") {
+    testing::no_frames_left frames;
+    world w;
+    int calls = 0;
+    w.app.handle<safe>("takes", [&](safe m) -> result<std::string> {
+        const std::string text = std::move(m.text);
+        if (++calls < 3) return failure(code::unavailable);
+        return text;
+    });
+    w.a.core->on_leave = {again(0ms), again(1ms)};
+    const auto to = w.app.client<safe>("takes", w.a);
+    w.app.run([&]() -> task<> {
+        const auto r = co_await to.call("a text that is too long to be stored in place");
+        REQUIRE(r);
+        CHECK(*r == "a text that is too long to be stored in place");
+    });
+    CHECK(calls == 3);
+}
+
+TEST_CASE("guarded_call, probed: a message that cannot be copied is refused, and nothing is lost") {
+    testing::no_frames_left frames;
+    world w;
+    int calls = 0;
+    w.app.handle<picky>("picky", [&](const picky& m) -> result<int> {
+        if (++calls % 2 == 1) return failure(code::unavailable);
+        return m.n;
+    });
+    const auto to = w.app.client<picky>("picky", w.a);
+    const auto call = [&](int copies, duration after) {
+        picky::copies_left = copies;
+        w.a.core->on_leave = {again(after)};
+        return outcome(
+            w.app.run([&]() -> task<result<int>> { co_return co_await to.call<picky>(4); }));
+    };
+    CHECK(call(0, 0ms) == "overloaded, none");
+    CHECK(calls == 0);
+    CHECK(w.log.empty());
+    CHECK(call(1, 1ms) == "overloaded, complete");
+    CHECK(calls == 1);
+    CHECK(w.a.core->inside == 0);
+    calls = 0;
+    CHECK(call(2, 1ms) == "value");
+}
+
+TEST_CASE("guarded_call, probed: is one of several, as any call") {
+    testing::no_frames_left frames;
+    world w;
+    w.each = 10ms;
+    w.b.core->on_enter = {{}, later(100ms), {}, later(100ms)};
+    const auto to = w.make();
+    w.app.run([&]() -> task<> {
+        auto both = co_await gather(to.call(1), to.call(2));
+        CHECK(*std::get<0>(both) == 1);
+        CHECK(*std::get<1>(both) == 2);
+        auto first = co_await when_any(to.call(3), to.call(4));
+        CHECK(first.index() == 0);
+        scope s(co_await this_context);
+        s.spawn(
+            [](client<ask> c) -> task<> {
+                const auto r = co_await c.call(5);
+                CHECK(r);
+            },
+            to);
+        co_await s.join();
+    });
+    CHECK(w.all_out());
+}
+
+TEST_CASE("guarded_call, probed: no stack is used up by attempts that fail at once") {
+    testing::no_frames_left frames;
+    world w;
+    w.failures = 100'000;
+    w.b.core->on_leave.assign(100'000, again(0ms));
+    CHECK(w.call() == "value");
+    CHECK(w.begun == 100'001);
+}
+
+TEST_CASE("guarded_call, probed: the bus may go while a call stands between two attempts") {
+    testing::no_frames_left frames;
+    simulation sim;
+    std::string log;
+    probing p{std::make_shared<probe>('a', log)};
+    p.core->on_leave = {again(10ms)};
+    auto app = std::make_unique<bus>(sim);
+    app->handle<ask>("ask", [](ask) -> result<int> { return failure(code::unavailable); });
+    launched call(sim, [](client<ask> c) -> task<result<int>> {
+        auto made = c.call(1);
+        { const auto gone = std::move(c); }
+        co_return co_await std::move(made);
+    }(app->client<ask>("ask", p)));
+    sim.advance(5ms);
+    app.reset();
+    sim.advance(5ms);
+    REQUIRE(call.done());
+    CHECK(outcome(call.value()) == "closed, complete");
+    CHECK(p.core->inside == 0);
+}
+
+namespace {
+
+// Says anything.
+struct any final : layer {
+    std::mt19937_64& random;
+    long inside = 0;
+    explicit any(std::mt19937_64& r) : random(r) {}
+    duration some() { return std::chrono::microseconds(random() % 3 * (random() % 9000)); }
+    verdict enter(passage& p, slot& s) noexcept override {
+        const auto choice = random() % 10;
+        if (choice == 0) {
+            p.refusal() = failure(code::overloaded);
+            return {verdict::kind::refuse};
+        }
+        ++inside;
+        s.a = 1, s.b = 4;
+        if (choice == 1) return {verdict::kind::later, some()};
+        if (choice == 2) p.allowance = std::min<duration>(p.allowance, some());
+        return {};
+    }
+    verdict leave(passage&, slot& s, const failure* why) noexcept override {
+        REQUIRE(s.a == 1);
+        const auto choice = random() % 5;
+        if (why && choice < 2 && s.b != 0) {
+            --s.b;
+            return {verdict::kind::again, some()};
+        }
+        --inside, s.a = 0;
+        if (why && choice == 2) return {verdict::kind::supply};
+        return {};
+    }
+    void abandon(slot& s) noexcept override {
+        REQUIRE(s.a == 1);
+        --inside, s.a = 0;
+    }
+    void supply(const void*, const failure&, void* into) noexcept override {
+        *static_cast<result<int>*>(into) = 1;
+    }
+};
+struct anything {
+    static constexpr bool repeats = true;
+    std::shared_ptr<any> core;
+    void apply(call_settings& s) const { s.layers.push_back(core); }
+};
+
+}  // namespace
+
+// Whatever the layers say, whenever the callers give up.
+TEST_CASE(
+    "guarded_call, probed: each call ends once, and leaves what it entered, over 1,000 seeds") {
+    testing::no_frames_left frames;
+    for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
+        std::mt19937_64 random(seed);
+        simulation sim(seed);
+        std::vector<anything> layers;
+        for (int i = 0; i != 3; ++i) layers.push_back({std::make_shared<any>(random)});
+        std::size_t ended = 0, made = 0;
+        {
+            bus app(sim);
+            app.handle<ask>("ask", parallel(2).capacity(3), [&](ask) -> task<result<int>> {
+                const auto choice = random() % 4;
+                if (choice > 1) co_await sleep_for(std::chrono::microseconds(random() % 9000));
+                if (choice % 2 == 0) co_return failure(code::unavailable);
+                co_return 1;
+            });
+            const auto to =
+                app.client<ask>("ask", deadline(20ms) | layers[0] | layers[1] | layers[2]);
+            std::deque<launched<result<int>>> calls;
+            for (int i = 0; i != 8; ++i) {
+                ++made;
+                calls.emplace_back(sim, [](client<ask> c, std::size_t& n) -> task<result<int>> {
+                    auto r = co_await c.call(1);
+                    ++n;
+                    co_return r;
+                }(to, ended));
+                sim.advance(std::chrono::microseconds(random() % 4000));
+                if (random() % 3 == 0) calls[random() % calls.size()].stop();
+            }
+            const bool destroy = random() % 4 == 0;
+            if (!destroy) {
+                sim.advance(20ms);
+                REQUIRE(ended == made);
+            }
+            sim.advance(0ms);
+            calls.clear();
+        }
+        for (const anything& l : layers) REQUIRE(l.core->inside == 0);
+    }
+}
