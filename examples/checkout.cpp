@@ -2,7 +2,7 @@
 //          comes after is sent: fulfilment in order for each order, the news to whom it concerns.
 // Prints   what each buyer is told, and after how long, while the inventory is healthy, slow,
 //          failing, full and gone; then the parcels, the news, and the account of every message.
-// Next     activity.cpp: many messages from a file, to several consumers.
+// Next     ride.cpp: messages that are not lost while somebody is down.
 #include <posthaste/posthaste.hpp>
 
 #include <chrono>

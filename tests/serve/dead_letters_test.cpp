@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -222,4 +223,161 @@ TEST_CASE("dead_letters: messages go with their letters, and letters with the bu
     }
     CHECK(p.use_count() == 1);
     CHECK(hooked.use_count() == 1);
+}
+
+namespace {
+
+/// A bus whose handler of notes fails as long as `down`.
+struct shop {
+    simulation sim;
+    bus app{sim};
+    bool down = true;
+    std::vector<std::string> handled;
+    template <typename Mode>
+    explicit shop(const Mode& mode) {
+        app.handle<note>("log", mode, [this](const note& n, context& ctx) {
+            if (down) throw std::runtime_error("down");
+            handled.push_back(n.text + " " + std::to_string(ctx.attempt()));
+        });
+    }
+    dead_letters& dead() { return app.dead_letters(); }
+    void send(std::initializer_list<const char*> all) {
+        for (const char* text : all) {
+            CHECK(app.client<note>("log").send(text));
+            sim.advance(1min);
+        }
+    }
+    std::uint64_t number_of(const std::string& text) {
+        std::uint64_t n = 0;
+        dead().for_each([&](const dead_letter& l) {
+            if (l.get<note>()->text == text) n = l.number();
+        });
+        return n;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("dead_letters: requeued one by one, a message is handled as a new one") {
+    testing::no_frames_left frames;
+    shop s(serial.at_least_once({.attempts = 2}));
+    s.send({"a", "b"});
+    s.down = false;
+    REQUIRE(s.dead().size() == 2);
+    CHECK(s.dead().requeue(s.number_of("b")));
+    CHECK(texts(s.dead()) == std::vector<std::string>{"a"});
+    s.sim.advance(1min);
+    CHECK(s.handled == std::vector<std::string>{"b 1"});
+    const account a = s.app.counts("log");
+    CHECK(a.accepted == 3);
+    CHECK(a.handled == 1);
+    CHECK(a.failed == 2);
+    CHECK(a.adds_up());
+}
+
+TEST_CASE("dead_letters: requeued from inside a look at them, the letter stays, its message goes") {
+    testing::no_frames_left frames;
+    shop s(parallel(2));
+    s.send({"a", "b"});
+    s.down = false;
+    s.dead().for_each([&](const dead_letter& l) {
+        CHECK(s.dead().requeue(l));
+        CHECK(l.get<note>() == nullptr);
+        CHECK(l.endpoint() == "log");
+        CHECK_FALSE(s.dead().requeue(l));
+    });
+    CHECK(s.dead().size() == 0);
+    s.sim.advance(1min);
+    CHECK(s.handled.size() == 2);
+}
+
+TEST_CASE("dead_letters: requeued by a filter") {
+    testing::no_frames_left frames;
+    shop s(serial);
+    s.send({"a", "b", "a"});
+    s.down = false;
+    const auto is_a = [](const dead_letter& l) { return l.get<note>()->text == "a"; };
+    CHECK(s.dead().requeue_if(is_a) == 2);
+    CHECK(s.dead().requeue_if(is_a) == 0);
+    s.sim.advance(1min);
+    CHECK(s.handled == std::vector<std::string>{"a 1", "a 1"});
+    CHECK(texts(s.dead()) == std::vector<std::string>{"b"});
+}
+
+TEST_CASE("dead_letters: one that fails again is as old as it was, and a letter anew") {
+    testing::no_frames_left frames;
+    const bool at_least_once = GENERATE(false, true);
+    shop s(serial.at_least_once({.attempts = at_least_once ? 3u : 1u}));
+    s.sim.advance(1h);
+    s.send({"a"});
+    s.sim.advance(1h);
+    CHECK(s.dead().requeue(1));
+    s.sim.advance(1min);
+    REQUIRE(s.dead().size() == 1);
+    CHECK(s.dead().total() == 2);
+    s.dead().for_each([&](const dead_letter& l) {
+        CHECK(l.number() == 2);
+        CHECK(l.first_seen() == time_point(1h));
+        CHECK(l.since() >= time_point(2h));
+        CHECK(l.attempts() == (at_least_once ? 3 : 1));
+    });
+}
+
+TEST_CASE(
+    "dead_letters: of an endpoint that delivers once, too, and what is dropped then has run") {
+    testing::no_frames_left frames;
+    shop s(serial.capacity(1).full(when_full::drop_newest));
+    s.send({"a"});
+    const time_point first = s.sim.now() - 1min;
+    CHECK(s.app.client<note>("log").send("b"));  // fills the queue
+    CHECK(s.dead().requeue(1));                  // accepted, and dropped
+    s.dead().for_each([&](const dead_letter& l) {
+        CHECK(l.reason().code() == code::overloaded);
+        CHECK(l.reason().effect() == effect::complete);
+        CHECK(l.first_seen() == first);
+        CHECK(l.last_error()->message() == "handler failed at log: down");
+    });
+    s.sim.advance(1min);
+}
+
+TEST_CASE("dead_letters: a requeue that cannot be says why, and the letter stays") {
+    testing::no_frames_left frames;
+    shop s(serial.capacity(1));
+    s.send({"a"});
+    CHECK(s.dead().requeue(7).error().message() == "rejected: that letter is not kept any more");
+    CHECK(s.dead().requeue(0).error().code() == code::rejected);
+    CHECK(s.app.client<note>("log").send("b"));
+    CHECK(s.dead().requeue(1).error().message() == "overloaded at log: the queue is full");
+    CHECK(texts(s.dead()) == std::vector<std::string>{"a"});
+    s.sim.advance(1min);
+    static_cast<void>(s.app.drain(1s));
+    CHECK(s.dead().requeue(1).error().message() == "closed at log");
+    CHECK(texts(s.dead()) == std::vector<std::string>{"a", "b"});
+    s.dead().clear();
+    CHECK(s.dead().requeue(1).error().code() == code::rejected);
+}
+
+TEST_CASE("dead_letters: what was moved into a handler cannot be requeued") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    app.handle<note>("log", [](note) { throw 1; });
+    CHECK(app.client<note>("log").send("hello"));
+    sim.advance(1ms);
+    CHECK_THAT(app.dead_letters().requeue(1).error().message(),
+               Catch::Matchers::ContainsSubstring("takes const M& leaves it whole"));
+    CHECK(app.dead_letters().size() == 1);
+}
+
+TEST_CASE("dead_letters: a send that waited for room may be requeued, too") {
+    testing::no_frames_left frames;
+    shop s(serial.capacity(1).full(when_full::wait));
+    launched<result<void>> sender(s.sim, [](client<note> c) -> task<result<void>> {
+        co_return co_await c.send_when_room("x");
+    }(s.app.client<note>("log")));
+    s.sim.advance(1min);
+    s.down = false;
+    CHECK(s.dead().requeue(1));
+    s.sim.advance(1min);
+    CHECK(s.handled == std::vector<std::string>{"x 1"});
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <posthaste/base/failure.hpp>
+#include <posthaste/base/result.hpp>
 #include <posthaste/serve/envelope.hpp>
-#include <posthaste/serve/redelivery.hpp>
 #include <posthaste/serve/shared_message.hpp>
 
 #include <cstddef>
@@ -20,9 +20,21 @@
 
 namespace posthaste {
 
+/// Where a dead letter came from, and may go once more.
+class takes_letters {
+public:
+    /// True: the envelope was taken over, as a new message.
+    virtual result<void> take_again(envelope& e) noexcept = 0;
+
+protected:
+    ~takes_letters() = default;
+};
+
 /// A message that was accepted and not handled, and why.
 class dead_letter {
 public:
+    /// Which of all that there have been, from 1.
+    std::uint64_t number() const noexcept { return number_; }
     /// The endpoint it was for.
     const std::string& endpoint() const noexcept { return endpoint_; }
     /// The name of its type.
@@ -38,8 +50,8 @@ public:
         return reason_.effect() == effect::none ? nullptr : &reason_;
     }
 
-    /// The message; nullptr if it is no M, or was moved into a handler that then failed: a handler
-    /// that takes `const M&` leaves it intact.
+    /// The message; nullptr if it is no M, was requeued, or was moved into a handler that then
+    /// failed: a handler that takes `const M&` leaves it intact.
     template <typename M>
     const M* get() const noexcept {
         if (!envelope_ || !intact_ || type_ != &detail::type_of<M>) return nullptr;
@@ -56,8 +68,10 @@ private:
     };
     using content = std::unique_ptr<envelope, destroyer>;
 
-    dead_letter(content e, std::string_view endpoint, failure reason, time_point since, bool intact)
+    dead_letter(content e, std::string_view endpoint, takes_letters* from, failure reason,
+                time_point since, bool intact)
         : endpoint_(endpoint),
+          from_(from),
           reason_(std::move(reason)),
           since_(since),
           first_seen_(since),
@@ -71,7 +85,9 @@ private:
         }
     }
 
+    std::uint64_t number_ = 0;
     std::string endpoint_;
+    takes_letters* from_;  // guarded by the dead_letters' mutex; nullptr: it is gone
     failure reason_;
     time_point since_;
     time_point first_seen_;
@@ -87,7 +103,7 @@ private:
 /// Threads    any; the hook runs on whatever thread gives the message up, perhaps on several at
 ///            once.
 class dead_letters {
-    using shared_letter = std::shared_ptr<const dead_letter>;
+    using shared_letter = std::shared_ptr<dead_letter>;
 
 public:
     using hook = std::function<void(const dead_letter&)>;
@@ -102,16 +118,43 @@ public:
         hook_ = std::move(shared);
     }
 
-    /// Looks at each letter that is kept now, the oldest first.
+    /// Looks at each letter that is kept now, the oldest first; requeue() and clear() may be called
+    /// meanwhile. One thread looks, or requeues, at a time: `f` must not wait for another such.
     template <typename F>
     void for_each(F f) const {
-        std::vector<shared_letter> all;
-        {
-            const std::lock_guard guard(mutex_);
-            all.assign(kept_.begin(), kept_.end());
-        }
-        for (const shared_letter& l : all) f(*l);
+        const std::lock_guard looking(looking_);
+        for (const shared_letter& l : all()) f(*l);
     }
+
+    /// Sends a message to its endpoint once more, as a new one whose attempts count from 1; when it
+    /// was first seen is kept. The letter is not kept any longer.
+    ///
+    /// Errors     rejected: no letter of that number is kept any more, or its message was moved
+    ///            into the handler. overloaded, closed: refused by the endpoint; no_handler: that
+    ///            has gone. The letter stays.
+    result<void> requeue(std::uint64_t number) noexcept {
+        const std::lock_guard looking(looking_);
+        const shared_letter letter = kept(number);
+        if (!letter)
+            return failure::because(code::rejected, effect::none,
+                                    "that letter is not kept any more");
+        if (auto done = send_again(*letter); !done) return done;
+        forget(number);
+        return {};
+    }
+    result<void> requeue(const dead_letter& l) noexcept { return requeue(l.number()); }
+
+    /// Those of which `which(const dead_letter&)` is true, as far as their endpoints accept them.
+    /// Gives how many were.
+    template <typename Which>
+    std::size_t requeue_if(Which which) {
+        std::size_t accepted = 0;
+        for_each([&](const dead_letter& l) {
+            if (which(l)) accepted += requeue(l).has_value();
+        });
+        return accepted;
+    }
+
     std::size_t size() const {
         const std::lock_guard guard(mutex_);
         return kept_.size();
@@ -133,23 +176,36 @@ public:
 
     // --- for endpoints ---
 
-    /// Takes the envelope over. Without memory it is only counted.
-    void put(envelope& e, std::string_view endpoint, failure reason, time_point now,
-             bool intact) noexcept {
+    /// Takes the envelope over, which may be requeued to `from`. Without memory it is only counted.
+    void put(envelope& e, std::string_view endpoint, takes_letters* from, failure reason,
+             time_point now, bool intact) noexcept {
         dead_letter::content content(&e);
         std::list<shared_letter> letter, gone;  // destroyed after the lock is given back
+        std::shared_ptr<dead_letter> made;
         detail::guarded(
             [&] {
-                shared_letter made(
-                    new dead_letter(std::move(content), endpoint, std::move(reason), now, intact));
-                letter.push_back(std::move(made));
+                made.reset(new dead_letter(std::move(content), endpoint, from, std::move(reason),
+                                           now, intact));
+                letter.push_back(made);
             },
             [](const std::exception_ptr&) {});
-        if (!letter.empty()) tell(*letter.front());
+        {
+            const std::lock_guard guard(mutex_);
+            ++total_;
+            if (!letter.empty()) made->number_ = total_;
+        }
+        if (!letter.empty()) tell(*made);
         const std::lock_guard guard(mutex_);
-        ++total_;
         kept_.splice(kept_.end(), letter);
         if (kept_.size() > capacity_) gone.splice(gone.end(), kept_, kept_.begin());
+    }
+
+    /// An endpoint goes.
+    void forget(const takes_letters& from) noexcept {
+        const std::lock_guard looking(looking_);
+        const std::lock_guard guard(mutex_);
+        for (const shared_letter& l : kept_)
+            if (l->from_ == &from) l->from_ = nullptr;
     }
 
     /// The bus is gone: what is here may hold clients of it, and so the bus itself.
@@ -163,6 +219,41 @@ public:
     }
 
 private:
+    std::vector<shared_letter> all() const {
+        const std::lock_guard guard(mutex_);
+        return {kept_.begin(), kept_.end()};
+    }
+    shared_letter kept(std::uint64_t number) const noexcept {
+        const std::lock_guard guard(mutex_);
+        for (const shared_letter& l : kept_)
+            if (l->number_ == number) return l;
+        return nullptr;
+    }
+    void forget(std::uint64_t number) noexcept {
+        std::list<shared_letter> gone;  // destroyed after the lock is given back
+        const std::lock_guard guard(mutex_);
+        for (auto l = kept_.begin(); l != kept_.end(); ++l) {
+            if ((*l)->number_ == number) return gone.splice(gone.end(), kept_, l);
+        }
+    }
+    static result<void> send_again(dead_letter& l) noexcept {
+        if (!l.envelope_ || !l.intact_)
+            return failure::because(
+                code::rejected, effect::none,
+                "its message was moved into the handler; one that takes const M& leaves it whole");
+        if (!l.from_)
+            return failure::because(code::no_handler, effect::none, "its endpoint has gone");
+        envelope& e = *l.envelope_.release();
+        if (e.is_tracked || e.track(l.first_seen_)) {  // without memory it is as seen later
+            e.tracked()->attempt = 1;
+            if (const failure* const last = l.last_error())
+                detail::guarded([&] { e.tracked()->note(*last); },
+                                [](const std::exception_ptr&) {});
+        }
+        auto done = l.from_->take_again(e);
+        if (!done) l.envelope_.reset(&e);
+        return done;
+    }
     void tell(const dead_letter& letter) noexcept {
         std::shared_ptr<const hook> h;
         {
@@ -177,6 +268,7 @@ private:
                         });
     }
 
+    mutable std::recursive_mutex looking_;  // before mutex_: held while letters are looked at
     mutable std::mutex mutex_;  // guards all below
     std::list<shared_letter> kept_;
     std::shared_ptr<const hook> hook_;

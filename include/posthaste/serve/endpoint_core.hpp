@@ -39,7 +39,7 @@ protected:
 /// modes add where a message waits and which lane takes it.
 ///
 /// Threads    any.
-class endpoint_core {
+class endpoint_core : public takes_letters {
 public:
     /// What became of a message that was put.
     enum class admission : unsigned char {
@@ -59,7 +59,7 @@ public:
           capacity_(capacity),
           full_(full) {}
     endpoint_core(const endpoint_core&) = delete;
-    virtual ~endpoint_core() = default;
+    virtual ~endpoint_core() { dead_.forget(*this); }
 
     /// From now on what is sent is delivered until the handler takes it. Before it is used.
     void deliver_at_least_once(redelivery how) {
@@ -316,7 +316,7 @@ protected:
         settle(e, circle(e.call()->chain));
     }
     void bury(envelope& e, failure why, bool intact) noexcept {
-        dead_.put(e, name_, std::move(why), home_.now(), intact);
+        dead_.put(e, name_, this, std::move(why), home_.now(), intact);
     }
     /// Somebody waits for what comes of it.
     static bool asked(const envelope& e) noexcept { return e.call() && !e.call()->only_room; }
@@ -395,6 +395,16 @@ private:
             t.at->again_->leave(t, [&] { t.at->enter_again(t.of); });
         };
         again_->wait(*e.tracked(), *e.tracked());
+    }
+
+    result<void> take_again(envelope& e) noexcept override {
+        switch (put(e, false)) {
+            case admission::accepted: return {};
+            case admission::closed: return detail::failure_at(name_, code::closed);
+            default:
+                return detail::failure_at(name_, code::overloaded, effect::none,
+                                          "the queue is full");
+        }
     }
 
     admission refuse(admission a) noexcept { return count(refused_), a; }

@@ -197,7 +197,8 @@ inline void schedule::send(item& i) noexcept {
 }
 
 inline void schedule::bury(envelope& e, const address& to, code c, detail::literal why) noexcept {
-    dead_.put(e, to.name, detail::failure_at(to.name, c, effect::none, why), to.home.now(), true);
+    dead_.put(e, to.name, to.find(e.type()).to, detail::failure_at(to.name, c, effect::none, why),
+              to.home.now(), true);
 }
 
 // Under mutex_: it is in nobody's hands any more.
