@@ -1,5 +1,5 @@
-// Shows    back-pressure to the source: three stages, each a bounded queue; the slowest sets the pace
-//          of all, and nothing piles up.
+// Shows    back-pressure to the source: three stages, each a bounded queue; the slowest sets the
+//          pace of all, and nothing piles up.
 // Prints   how long it took to hand in 200 pages, what became of them, and how many waited at most.
 // Next     shutdown.cpp: the end of a program.
 #include <posthaste/posthaste.hpp>

@@ -155,8 +155,8 @@ public:
         return operation<send_operation, M>(std::forward<M>(m));
     }
 
-    /// A place in the queue, for what the permit will send: `result<permit<M>>`. Waits for one where
-    /// the queue is full and made with when_full::wait.
+    /// A place in the queue, for what the permit will send: `result<permit<M>>`. Waits for one
+    /// where the queue is full and made with when_full::wait.
     ///
     /// Errors     as send_when_room(); overloaded, where a full queue lets nobody wait.
     template <message M = first>

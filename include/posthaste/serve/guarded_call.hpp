@@ -31,9 +31,9 @@ namespace posthaste {
 /// Threads      one at a time.
 class guarded_call {
 public:
-    guarded_call(const address& to, std::shared_ptr<const call_settings> by,
+    guarded_call(const address& to, const std::shared_ptr<const call_settings>& by,
                  bool idempotent) noexcept
-        : to_(to), by_(std::move(by)), idempotent_(idempotent) {}
+        : to_(to), by_(by), idempotent_(idempotent) {}
     guarded_call(const guarded_call&) = delete;
 
     /// True: it stands still, and the caller will go on when it is over; *this may be gone already.
@@ -209,7 +209,7 @@ class attempts final : public guarded_call {
     struct none {};
 
 public:
-    attempts(const address& to, called<M>* e, std::shared_ptr<const call_settings> by)
+    attempts(const address& to, called<M>* e, const std::shared_ptr<const call_settings>& by)
         : guarded_call(to, by, idempotent<M>) {
         if constexpr (copies) {
             if (by->repeats) copy_.emplace(std::as_const(e->template as<M>()));
