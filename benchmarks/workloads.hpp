@@ -88,4 +88,14 @@ inline constexpr auto make_endpoint = "make an endpoint";
 /// A call that arms a timer for its deadline, while many others are armed.
 inline constexpr auto among_timers = "call with a deadline among many timers";
 
+// --- guard: what becomes of callers; in units of its own -----------------------------------------
+
+/// 900 requests a second that wait 10 ms for another system, and 100 that do not, for 4 s, to a
+/// server with two threads. Times are from when a request was due to arrive.
+inline constexpr auto slow_callee = "900 slow and 100 fast requests a second";
+/// A callee serves 8 calls at once, each in 10 ms, and goes on with those that were given up. Its
+/// callers give up after 100 ms, and there are 4,000 a second of them, for 3 s. What it can answer
+/// is measured before, with 8 callers.
+inline constexpr auto overload = "5 times the calls that can be answered";
+
 }  // namespace workload
