@@ -93,7 +93,7 @@ TEST_CASE("quorum: the failure's effect is the strongest of all, its retry_after
         auto b = co_await quorum(1, fails(effect::none, 9ms), fails(effect::unknown, 0ms));
         CHECK(outcome(b) == "overloaded, unknown");
         CHECK(b.error().retry_after() == 9ms);
-        auto c = co_await quorum(1, fails(effect::complete, 9ms), fails(effect::unknown, 4ms));
+        auto c = co_await quorum(1, fails(effect::complete, 4ms), fails(effect::unknown, 9ms));
         CHECK(outcome(c) == "overloaded, complete");
         CHECK(c.error().retry_after() == 4ms);
     };
