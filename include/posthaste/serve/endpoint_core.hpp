@@ -557,12 +557,11 @@ inline bool lane::handle(envelope& e) noexcept {
     take_up(e, asked ? e.call()->deadline : never, forever);
     context_.id_ = asked && e.call()->id ? e.call()->id : message_id{0, e.ticket};
     if (asked && !begin(e)) return true;
-    return e.how->start(*of.handler_, *this) && goes_on();
+    return e.how->start(*of.handler_, *this) && (!to_repeat_ || goes_on());
 }
 
 // After the end of a handler. False: the lane waits until a message is to be delivered again.
-inline bool lane::goes_on() noexcept {
-    if (!to_repeat_) return true;
+POSTHASTE_NOINLINE inline bool lane::goes_on() noexcept {
     envelope& e = *to_repeat_;
     of.wait_again();
     if (!of.again_->in_place(e)) {
@@ -665,7 +664,7 @@ inline bool lane::start(detail::promise_base& p, void (*finish)(lane&, bool) noe
 inline void lane::resume_after_end() noexcept {
     run = [](work& w) noexcept { static_cast<lane&>(w).read_on(); };
     finish_(*this, true);
-    if (goes_on()) read_on();
+    if (!to_repeat_ || goes_on()) read_on();
 }
 
 inline bool lane::abandon() noexcept {

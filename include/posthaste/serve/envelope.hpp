@@ -5,6 +5,7 @@
 #include <posthaste/base/message_id.hpp>
 #include <posthaste/base/result.hpp>
 #include <posthaste/carry/mailbox.hpp>
+#include <posthaste/detail/config.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/serve/call_chain.hpp>
 #include <posthaste/serve/message.hpp>
@@ -67,7 +68,7 @@ struct tracking : handler_entry, work, timer {
         void* const memory = allocate(sizeof(tracking));
         return memory ? ::new (memory) tracking(e, how, since) : nullptr;
     }
-    void end() noexcept {
+    POSTHASTE_NOINLINE void end() noexcept {
         std::destroy_at(this);
         deallocate(this);
     }
@@ -112,7 +113,7 @@ struct envelope : letter {
                           : nullptr;
     }
     /// Requires   `how` is known. False: no memory.
-    bool track(time_point since) noexcept {
+    POSTHASTE_NOINLINE bool track(time_point since) noexcept {
         detail::tracking* const t = detail::tracking::make(*this, *how, since);
         if (t) how = t, is_tracked = true;
         return t;

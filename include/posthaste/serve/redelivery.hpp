@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/base/failure.hpp>
+#include <posthaste/detail/config.hpp>
 #include <posthaste/serve/envelope.hpp>
 #include <posthaste/serve/mode.hpp>
 #include <posthaste/wait/home.hpp>
@@ -23,7 +24,7 @@ public:
     redeliveries(const redeliveries&) = delete;
 
     /// Its handler has failed, `why` is kept. True: again, after a delay.
-    bool repeats(envelope& e, failure& why) noexcept {
+    POSTHASTE_NOINLINE bool repeats(envelope& e, failure& why) noexcept {
         if (!e.is_tracked || e.tracked()->attempt >= how_.attempts) return false;
         verdict v{why.code(), why.retry_after()};
         if (why.exception()) {
