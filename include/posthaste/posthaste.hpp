@@ -42,9 +42,9 @@
 #include <posthaste/serve/gather.hpp>
 #include <posthaste/serve/message.hpp>
 #include <posthaste/serve/mode.hpp>
+#include <posthaste/serve/permit.hpp>
 #include <posthaste/serve/publisher.hpp>
 #include <posthaste/serve/quorum.hpp>
-#include <posthaste/serve/permit.hpp>
 #include <posthaste/serve/scheduled.hpp>
 #include <posthaste/serve/stream.hpp>
 #include <posthaste/serve/subscription.hpp>

@@ -12,7 +12,6 @@ struct ask {
 };
 
 void f(posthaste::bus& app) {
-    app.handle<ask>("ask", posthaste::dedup(std::chrono::minutes(1))([](ask) {
-        return std::unique_ptr<int>();
-    }));
+    app.handle<ask>("ask", posthaste::dedup(std::chrono::minutes(1))(
+                               [](ask) { return std::unique_ptr<int>(); }));
 }

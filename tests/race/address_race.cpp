@@ -47,5 +47,5 @@ int main() {
                 else wrong.expect(sent.error().code() == code::overloaded, "refused otherwise");
             }
         });
-    return verdict(wrong, before, handled, closed);
+    return testing::verdict(wrong, before, handled, closed);
 }

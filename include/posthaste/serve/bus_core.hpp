@@ -141,7 +141,7 @@ public:
     posthaste::dead_letters dead;
     schedule later{dead};
     std::atomic<bool> draining = false;  // relaxed, as address::gone; see there
-    std::atomic<bool> gone = false;      // the same
+    std::atomic<bool> gone = false;  // the same
     switchboard topics;
     std::mutex
         mutex;  // guards the two below; addresses and endpoints themselves stay where they are

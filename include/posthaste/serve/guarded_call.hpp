@@ -226,9 +226,12 @@ public:
     }
 
     result<reply> take() noexcept {
-        result<reply> r = *std::move(outcome_);
-        if (r || r.error().effect() != effect::none || had_effect() == effect::none) return r;
-        return std::move(std::move(r).error().effect(had_effect()));
+        if (!*outcome_ && outcome_->error().effect() == effect::none &&
+            had_effect() != effect::none) {
+            failure why = std::move(*outcome_).error();
+            outcome_.emplace(std::move(why.effect(had_effect())));
+        }
+        return *std::move(outcome_);
     }
 
 private:
