@@ -21,7 +21,7 @@ struct job {
 int main() {
     outcome before("sent before there was an endpoint"), handled("handled"),
         closed("refused, since the bus was gone");
-    faults wrong;
+    mistakes wrong;
     std::optional<thread_pool> pool(std::in_place, 1);
     std::unique_ptr<bus> app;
     std::optional<client<job>> jobs;
@@ -47,5 +47,5 @@ int main() {
                 else wrong.expect(sent.error().code() == code::overloaded, "refused otherwise");
             }
         });
-    return testing::verdict(wrong, before, handled, closed);
+    return testing::summary(wrong, before, handled, closed);
 }

@@ -36,7 +36,7 @@ struct work_for {
     int n;
 };
 
-posthaste::testing::faults wrong;
+posthaste::testing::mistakes wrong;
 std::array<std::atomic<long>, 12> failures{};
 std::atomic<long> made = 0, values = 0;
 std::atomic<long> left_behind = 0;  // callers that went while the handler was running

@@ -13,7 +13,7 @@ using namespace posthaste;
 using namespace posthaste::testing;
 
 namespace {
-faults wrong;
+mistakes wrong;
 int message = 0;  // plain: set() must publish it
 
 struct seen_by_waiter {
@@ -71,5 +71,5 @@ int main() {
             for (unsigned i = 0; i != 3; ++i) stumble(scatter(round, 30 + i));
             stop->request_stop();
         });
-    return verdict(wrong, at_once, woken, cancelled);
+    return summary(wrong, at_once, woken, cancelled);
 }

@@ -13,13 +13,13 @@
 
 using namespace posthaste;
 using namespace std::chrono_literals;
-using testing::faults;
+using testing::mistakes;
 using testing::outcome;
 using testing::scatter;
 
 namespace {
 
-faults wrong;
+mistakes wrong;
 outcome in_time("gather: all in time"), late("gather: some late"),
     left("gather: its caller was stopped"), reached("quorum: reached"), missed("quorum: missed"),
     first("first_of: a good one"), none("first_of: none");
@@ -108,5 +108,5 @@ int main(int argc, char** argv) {
         app.run([&]() -> task<> { co_await when_all(several(0), several(rounds)); });
     }
     wrong.expect(detail::live_frames.load() == 0, "a frame was left");
-    return testing::verdict(wrong, in_time, late, left, reached, missed, first, none);
+    return testing::summary(wrong, in_time, late, left, reached, missed, first, none);
 }

@@ -33,7 +33,7 @@ outcome value("a value"), failing("a failure of the handler"), late("ended by it
     held("held open by hand"), closed("closed again");
 outcome repeated("rounds in which calls were made again"),
     saved("rounds in which they were not: nothing was left to spend");
-faults wrong;
+mistakes wrong;
 
 constexpr int most = 3;
 constexpr unsigned callers = 6, calls_each = 60;
@@ -149,6 +149,6 @@ int main() {
         world w(pool);
         sync_wait(pool, round_of(w, seed));
     }
-    return testing::verdict(wrong, value, failing, late, stopped, refused, kept_away, opened,
+    return testing::summary(wrong, value, failing, late, stopped, refused, kept_away, opened,
                             half_open, held, closed, repeated, saved);
 }

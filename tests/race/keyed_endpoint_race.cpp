@@ -31,7 +31,7 @@ int key_of(int sender, int n) { return n % 5 == 0 ? n % 3 : sender * 1000 + n; }
 
 int main() {
     outcome handled("handled"), moved("handled on another thread than the last one");
-    faults wrong;
+    mistakes wrong;
     thread_pool pool(2);
     std::unique_ptr<bus> app;
     std::optional<client<job>> jobs;
@@ -66,5 +66,5 @@ int main() {
             for (int n = 0; n != messages; ++n)
                 wrong.expect(jobs->send(key_of(2, n), n).has_value(), "refused");
         });
-    return verdict(wrong, handled, moved);
+    return summary(wrong, handled, moved);
 }

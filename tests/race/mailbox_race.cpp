@@ -25,7 +25,7 @@ int main() {
         refused("refused, since it was shut"), claimed_alone("claimed without a letter"),
         not_claimed("not idle, so not claimed"), read_on("more came while the reader was leaving"),
         read_after_shut("read after it was shut");
-    faults wrong;
+    mistakes wrong;
 
     // All plain: guarded by the claim, whoever holds it.
     struct reader_state {
@@ -107,6 +107,6 @@ int main() {
             shut.store(true, std::memory_order_relaxed);
             box->shut();
         });
-    return verdict(wrong, queued, claimed, refused, claimed_alone, not_claimed, read_on,
+    return summary(wrong, queued, claimed, refused, claimed_alone, not_claimed, read_on,
                    read_after_shut);
 }

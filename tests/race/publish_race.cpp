@@ -34,7 +34,7 @@ struct price {
     int n;
 };
 
-testing::faults wrong;
+testing::mistakes wrong;
 outcome heard("messages handled"), given_up("messages given up"),
     in_a_handler("ended in a handler"), finished("subscribers that finished"),
     latest("latest messages heard");
@@ -173,5 +173,5 @@ int main(int argc, char** argv) {
     std::printf("%llu accepted, %llu refused, %llu dead letters\n",
                 static_cast<unsigned long long>(accepted), static_cast<unsigned long long>(refused),
                 static_cast<unsigned long long>(dead));
-    return testing::verdict(wrong, heard, given_up, in_a_handler, finished, latest);
+    return testing::summary(wrong, heard, given_up, in_a_handler, finished, latest);
 }

@@ -85,7 +85,7 @@ void* aligned(std::size_t size, std::align_val_t a) noexcept {
 }
 
 namespace {
-faults wrong;
+mistakes wrong;
 constexpr std::size_t size = 200;
 
 /// Hands blocks from one thread to another. The way back orders nothing: only the recycler does.
@@ -229,5 +229,5 @@ int main() {
     wrong.expect(!counts || news.load() - deletes.load() == leaked,
                  "not all that was taken was given back");
     if (!recycles) return wrong.any() ? 1 : 0;
-    return verdict(wrong, returned, orphaned, outlived, recycled);
+    return summary(wrong, returned, orphaned, outlived, recycled);
 }

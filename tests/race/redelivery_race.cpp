@@ -32,7 +32,7 @@ struct job {
     int key() const { return n % keys; }
 };
 
-posthaste::testing::faults wrong;
+posthaste::testing::mistakes wrong;
 outcome handled("handled"), again("handled after a failure"), exhausted("given up after the last"),
     left("left at the end of the grace"), rejected("rejected"), in_time("drained in time"),
     cut_short("cut short");
@@ -126,5 +126,5 @@ int main(int argc, char** argv) {
         dog.pat("a bus");
     }
     wrong.expect(detail::live_frames == 0, "no frame is left");
-    return testing::verdict(wrong, handled, again, exhausted, left, rejected, in_time, cut_short);
+    return testing::summary(wrong, handled, again, exhausted, left, rejected, in_time, cut_short);
 }

@@ -31,7 +31,7 @@ int main() {
         cancelled_later("cancelled while waiting"), not_begun("the handler was not begun"),
         late("the reply came too late"), caller_last("the caller left last"),
         handler_last("the handler left last");
-    faults wrong;
+    mistakes wrong;
 
     envelope* shared = nullptr;
     int frame = 0;  // the caller's, plain: written before it waits, read by whoever wakes it
@@ -134,6 +134,6 @@ int main() {
             settle(ending::cancelled);
             settled.fetch_add(1, std::memory_order_release);
         });
-    return verdict(wrong, replied_at_once, replied_later, expired_at_once, expired_later,
+    return summary(wrong, replied_at_once, replied_later, expired_at_once, expired_later,
                    cancelled_at_once, cancelled_later, not_begun, late, caller_last, handler_last);
 }

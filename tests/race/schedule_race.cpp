@@ -22,7 +22,7 @@ namespace {
 testing::outcome in_time("cancelled in time"), too_late("cancelled too late"),
     given_up("given up by drain"), beaten("a periodic one was cancelled among its beats"),
     refused("refused, as the bus drains");
-faults wrong;
+mistakes wrong;
 
 constexpr unsigned count = 16;  // messages a round
 
@@ -83,5 +83,5 @@ int main() {
     watchdog dog("schedule");
     const auto seen = [] { return all_seen(in_time, too_late, given_up, beaten, refused); };
     for (unsigned seed = 1; seed <= 150 || (!seen() && seed <= 3'000); ++seed) round_of(seed);
-    return testing::verdict(wrong, in_time, too_late, given_up, beaten, refused);
+    return testing::summary(wrong, in_time, too_late, given_up, beaten, refused);
 }

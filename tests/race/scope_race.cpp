@@ -17,7 +17,7 @@ using namespace posthaste::testing;
 namespace {
 
 constexpr int rounds = 50;
-faults wrong;
+mistakes wrong;
 
 // Another thread, which runs what is given to it.
 struct helper {
@@ -95,5 +95,5 @@ int main() {
         join(true, after);
         leave(not_at_all);
     }
-    return verdict(wrong, before, after, not_at_all);
+    return summary(wrong, before, after, not_at_all);
 }

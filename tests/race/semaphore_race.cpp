@@ -18,7 +18,7 @@ namespace {
 outcome at_once("a permit without waiting"), refused("none to be had at once"),
     waited("a permit by acquire()"), cancelled("cancelled in line"), both_inside("two inside"),
     after_the_end("cancelled before it stood in line");
-faults wrong;
+mistakes wrong;
 
 struct room {
     semaphore one{1}, two{2};
@@ -93,5 +93,5 @@ int main() {
     for (unsigned seed = 1; seed <= 600 || (!seen() && seed <= 60'000); ++seed) {
         sync_wait(pool, round_of(seed));
     }
-    return verdict(wrong, at_once, refused, waited, cancelled, both_inside, after_the_end);
+    return summary(wrong, at_once, refused, waited, cancelled, both_inside, after_the_end);
 }

@@ -41,7 +41,7 @@ struct corpse {
     std::unique_ptr<bus> app;
 };
 
-posthaste::testing::faults wrong;
+posthaste::testing::mistakes wrong;
 std::atomic<long> calls = 0;
 outcome answered("calls answered"), closed("calls closed"), no_reply("calls without reply"),
     expired("calls expired"), cancelled("calls cancelled"), overloaded("calls refused"),
@@ -215,6 +215,6 @@ int main(int argc, char** argv) {
                      cancelled.count + overloaded.count;
     wrong.expect(calls == all, "every call ended");
     wrong.expect(detail::live_frames == 0, "no frame is left");
-    return testing::verdict(wrong, answered, closed, no_reply, expired, cancelled, handled, dead,
+    return testing::summary(wrong, answered, closed, no_reply, expired, cancelled, handled, dead,
                             not_sent, drained_in_time, cut_short, by_handler);
 }

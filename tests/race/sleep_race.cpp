@@ -16,7 +16,7 @@ using namespace posthaste::testing;
 namespace {
 
 constexpr int rounds = 50;
-faults wrong;
+mistakes wrong;
 
 // Has the timer fired by another thread, while it is being armed.
 struct hasty : by_hand {
@@ -83,5 +83,5 @@ int main() {
         over_at_once(at_once);
         stopped_asleep(asleep);
     }
-    return verdict(wrong, at_once, asleep);
+    return summary(wrong, at_once, asleep);
 }

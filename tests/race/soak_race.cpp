@@ -38,7 +38,7 @@ long resident() {
 constexpr int senders = 3, keys = 64;
 constexpr std::size_t window = 1 << 16;
 
-posthaste::testing::faults wrong;
+posthaste::testing::mistakes wrong;
 outcome handled("handled"), again("handled after a failure"), exhausted("given up after the last"),
     rejected("rejected"), failed_once("failed, delivered once"), dropped("dropped"),
     refused("refused");
@@ -181,6 +181,6 @@ int main(int argc, char** argv) {
         wrong.expect(most_late < most_early + most_early / 10 + 1000, "memory is flat");
     }
     wrong.expect(detail::live_frames == 0, "no frame is left");
-    return testing::verdict(wrong, handled, again, exhausted, rejected, failed_once, dropped,
+    return testing::summary(wrong, handled, again, exhausted, rejected, failed_once, dropped,
                             refused);
 }

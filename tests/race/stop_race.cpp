@@ -14,7 +14,7 @@ int main() {
     outcome in_constructor("called by its constructor"), by_request("called by the request"),
         not_called("gone before the request"), waited("its destructor came while it ran"),
         first("the first thread was first"), second("the second thread was first");
-    faults wrong;
+    mistakes wrong;
 
     std::unique_ptr<stop_source> source;
     int before_stop = 0;  // plain: request_stop() must publish it
@@ -76,5 +76,5 @@ int main() {
             stumble(scatter(round, 41));
             if (round % 2 == 0) second_won = source->request_stop();
         });
-    return verdict(wrong, in_constructor, by_request, not_called, waited, first, second);
+    return summary(wrong, in_constructor, by_request, not_called, waited, first, second);
 }

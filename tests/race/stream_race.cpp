@@ -25,7 +25,7 @@ testing::outcome whole("taken to the end"), threw("the producer threw"),
     cut("cancelled by the "
         "consumer"),
     late("overtaken by the deadline"), stopped("ended by the bus");
-testing::faults wrong;
+testing::mistakes wrong;
 
 struct count_to {
     using reply = stream<unsigned>;
@@ -120,5 +120,5 @@ int main() {
     thread_pool mine(2);
     const auto seen = [] { return all_seen(whole, threw, cut, late, stopped); };
     for (unsigned seed = 1; seed <= 200 || (!seen() && seed <= 5'000); ++seed) round_of(mine, seed);
-    return testing::verdict(wrong, whole, threw, cut, late, stopped);
+    return testing::summary(wrong, whole, threw, cut, late, stopped);
 }

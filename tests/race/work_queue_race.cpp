@@ -27,7 +27,7 @@ int main() {
         not_claimed("not claimed"), read_on("more came while a reader was leaving"),
         two_readers("two readers at a time"), one_more("another reader sent by a reader"),
         taken_beside("taken by one who is no reader");
-    faults wrong;
+    mistakes wrong;
 
     std::unique_ptr<work_queue> queue;
     std::array<std::array<marked, each>, senders> letters;
@@ -125,6 +125,6 @@ int main() {
             }
             if (round % 4 != 0) queue->shut();
         });
-    return verdict(wrong, queued, claimed, refused, claimed_alone, not_claimed, read_on,
+    return summary(wrong, queued, claimed, refused, claimed_alone, not_claimed, read_on,
                    two_readers, one_more, taken_beside);
 }

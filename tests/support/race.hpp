@@ -109,7 +109,7 @@ void race(unsigned least, unsigned most, Before before, After after, Bodies... b
 }
 
 /// What went wrong, said once each.
-class faults {
+class mistakes {
 public:
     void expect(bool right, const char* what) noexcept {
         if (right) return;
@@ -138,7 +138,7 @@ bool all_seen(const Outcomes&... outcomes) noexcept {
 
 /// Prints them, and gives what main() returns.
 template <typename... Outcomes>
-int verdict(const faults& wrong, const Outcomes&... outcomes) {
+int summary(const mistakes& wrong, const Outcomes&... outcomes) {
     (std::printf("%8ld %s\n", outcomes.count.load(std::memory_order_relaxed), outcomes.what), ...);
     if (!all_seen(outcomes...)) return std::puts("not every outcome was seen"), 1;
     return wrong.any() ? 1 : 0;

@@ -18,6 +18,17 @@ struct work {
     void (*run)(work&) noexcept = nullptr;
 };
 
+namespace detail {
+/// SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014): any
+/// two states give numbers that have nothing to do with one another.
+constexpr std::uint64_t mix(std::uint64_t z) noexcept {
+    z += 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+}
+}  // namespace detail
+
 /// What an executor is to those who stand still: the place their coroutine is resumed at, and the
 /// clock that tells them how long they have stood.
 class home : public clock {
@@ -36,9 +47,13 @@ public:
     /// Afterwards `t` neither fires nor is firing.
     virtual void disarm(timer& t) noexcept = 0;
 
-    /// Any number, for jitter and the like; a simulation draws it from its seed. Not for secrets.
+    /// Any number, for jitter and the like; a simulation draws it from its seed. Not for secrets. Two
+    /// threads at the same nanosecond have different stacks, and so different numbers.
     /// Threads    any.
-    virtual std::uint64_t random() noexcept;
+    virtual std::uint64_t random() noexcept {
+        const auto time = static_cast<std::uint64_t>(now().time_since_epoch().count());
+        return detail::mix(detail::mix(time) ^ reinterpret_cast<std::uintptr_t>(&time));
+    }
 
     /// A call is about to run its handler on the caller's thread: until unwatch(), whoever watches
     /// may end it by its deadline, should the handler block the thread.
@@ -53,23 +68,6 @@ public:
 protected:
     ~home() = default;
 };
-
-namespace detail {
-/// SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014): any
-/// two states give numbers that have nothing to do with one another.
-constexpr std::uint64_t mix(std::uint64_t z) noexcept {
-    z += 0x9e3779b97f4a7c15;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-}
-}  // namespace detail
-
-// Two threads at the same nanosecond have different stacks.
-inline std::uint64_t home::random() noexcept {
-    const auto time = static_cast<std::uint64_t>(now().time_since_epoch().count());
-    return detail::mix(detail::mix(time) ^ reinterpret_cast<std::uintptr_t>(&time));
-}
 
 /// A call whose handler runs inline; lives on the stack of the thread it runs on.
 struct inline_call {
