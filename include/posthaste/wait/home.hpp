@@ -47,8 +47,8 @@ public:
     /// Afterwards `t` neither fires nor is firing.
     virtual void disarm(timer& t) noexcept = 0;
 
-    /// Any number, for jitter and the like; a simulation draws it from its seed. Not for secrets. Two
-    /// threads at the same nanosecond have different stacks, and so different numbers.
+    /// Any number, for jitter and the like; a simulation draws it from its seed. Not for secrets.
+    /// Two threads at the same nanosecond have different stacks, and so different numbers.
     /// Threads    any.
     virtual std::uint64_t random() noexcept {
         const auto time = static_cast<std::uint64_t>(now().time_since_epoch().count());
