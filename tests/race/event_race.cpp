@@ -14,7 +14,7 @@ using namespace posthaste::testing;
 
 namespace {
 mistakes wrong;
-int message = 0;  // plain: set() must publish it
+int note = 0;  // plain: set() must publish it
 
 struct seen_by_waiter {
     bool was_set = false;
@@ -22,7 +22,7 @@ struct seen_by_waiter {
 };
 task<> wait_for(event& e, seen_by_waiter& out, unsigned chance) {
     out.was_set = e.is_set();
-    if (out.was_set) wrong.expect(message == 1, "what was done before set() is not seen");
+    if (out.was_set) wrong.expect(note == 1, "what was done before set() is not seen");
     stumble(chance);
     const auto ok = co_await e.wait();
     out.through = ok.has_value();
@@ -41,7 +41,7 @@ int main() {
         [&](unsigned) {
             e = std::make_unique<event>();
             stop = std::make_unique<stop_source>();
-            message = 0;
+            note = 0;
         },
         [&](unsigned) { return all_seen(at_once, woken, cancelled); },
         [&](unsigned round) {
@@ -59,11 +59,11 @@ int main() {
                 wrong.expect(out.through, "a wait without a stop was cancelled");
             }
             e.reset();  // set() must be out of it
-            wrong.expect(message == 1, "what was done before set() is not seen");
+            wrong.expect(note == 1, "what was done before set() is not seen");
         },
         [&](unsigned round) {
             event& mine = *e;
-            message = 1;
+            note = 1;
             for (unsigned i = 0; i != 3; ++i) stumble(scatter(round, 20 + i));
             mine.set();
         },

@@ -13,7 +13,7 @@ using namespace posthaste::testing;
 
 namespace {
 /// What caller and handler share; whoever leaves second deletes it.
-struct envelope {
+struct shared_by_two {
     basic_reply_cell<stumbling_atomics> cell;
     std::string reply;       // the handler's until `replied`, then the caller's
     int where = 0;           // the handler's, before it begins; then of whoever cuts it short
@@ -33,7 +33,7 @@ int main() {
         handler_last("the handler left last");
     mistakes wrong;
 
-    envelope* shared = nullptr;
+    shared_by_two* shared = nullptr;
     int frame = 0;  // the caller's, plain: written before it waits, read by whoever wakes it
     std::atomic<bool> woken = false;  // release, as of an executor's queue
     std::atomic<int> settled = 0;     // timer and stop; release: the caller disarms them
@@ -49,7 +49,7 @@ int main() {
         woken.store(true, std::memory_order_release);
     };
     const auto caller = [&](unsigned round) {
-        envelope& e = *shared;
+        shared_by_two& e = *shared;
         frame = 1;
         stumble(scatter(round, 11));
         const bool suspended = e.cell.wait();
@@ -78,7 +78,7 @@ int main() {
         delete &e;
     };
     const auto handler = [&](unsigned round) {
-        envelope& e = *shared;
+        shared_by_two& e = *shared;
         bool last = false;
         e.where = 1;
         if (e.cell.begin()) {
@@ -111,7 +111,7 @@ int main() {
     race(
         4'000, 400'000,
         [&](unsigned) {
-            shared = new envelope;
+            shared = new shared_by_two;
             frame = 0;
             woken.store(false, std::memory_order_relaxed);
             settled.store(0, std::memory_order_relaxed);
