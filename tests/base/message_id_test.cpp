@@ -42,7 +42,7 @@ task<result<int>> call(client<ask> c, int n) { co_return co_await c.call(n); }
 
 }  // namespace
 
-TEST_CASE("message_id: equal only if origin and number are; none without a number") {
+TEST_CASE("message_id: equal only if origin and number are, and none without a number") {
     CHECK_FALSE(message_id());
     CHECK(message_id{0, 1});
     CHECK(message_id{1, 2} == message_id{1, 2});

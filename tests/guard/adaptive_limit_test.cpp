@@ -110,7 +110,7 @@ TEST_CASE("adaptive_limit: one call too many is refused at once, and one that en
     CHECK(copy.in_flight() == 0);
 }
 
-TEST_CASE("adaptive_limit: samples are values and losses; other failures teach nothing") {
+TEST_CASE("adaptive_limit: samples are values and losses, and other failures teach nothing") {
     const auto after = [](duration takes, auto end) {
         simulation sim;
         const adaptive_limit l({.by = adapt::aimd});

@@ -291,7 +291,8 @@ TEST_CASE("circuit_breaker: the last cause is what made it open") {
 
 // --- half open: the scars of others -------------------------------------------------------------
 
-TEST_CASE("circuit_breaker: half open, three probes and no more; others are refused meanwhile") {
+TEST_CASE(
+    "circuit_breaker: half open, three probes and no more, and others are refused meanwhile") {
     world w;
     auto a = w.begin_probe(900ms), b = w.begin_probe(700ms), c = w.begin_probe();
     CHECK(w.refused_for() == 700ms);  // then a lease runs out, at the latest
@@ -306,7 +307,7 @@ TEST_CASE("circuit_breaker: half open, three probes and no more; others are refu
     CHECK(w.machine.counts().late == 1);
 }
 
-TEST_CASE("circuit_breaker: one flaky probe does not open it again; two of three do") {
+TEST_CASE("circuit_breaker: one flaky probe does not open it again, but two of three do") {
     for (const bool second_well : {true, false}) {
         world w;
         auto a = w.begin_probe();
@@ -532,7 +533,8 @@ std::string life(std::uint64_t seed, std::uint64_t& seen_states) {
 
 }  // namespace
 
-TEST_CASE("circuit_breaker: is never stuck, over 1,000 seeds; the same seed gives the same life") {
+TEST_CASE(
+    "circuit_breaker: is never stuck, over 1,000 seeds, and the same seed gives the same life") {
     std::uint64_t states = 0;
     for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
         INFO("seed " << seed);

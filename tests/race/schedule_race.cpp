@@ -72,6 +72,7 @@ void round_of(unsigned seed) {
     if (seed % 2 == 0) other.join();
     wrong.expect(all && all->in_time && all->total.adds_up(), "the account does not add up");
     if (all->scheduled != 0) given_up.seen();
+    if (!log.send_after(delay(0), count)) refused.seen();
     for (unsigned i = 0; i != count; ++i) {
         const int ends = handled[i] + lost[i] + cancelled[i];
         wrong.expect(ends == (taken[i] ? 1 : 0), "not one end for each message");

@@ -16,7 +16,7 @@ struct note {
 };
 }  // namespace
 
-TEST_CASE("delivery: retry says when, returned or thrown; the attempts count all the same") {
+TEST_CASE("delivery: retry says when, returned or thrown, and the attempts count all the same") {
     testing::no_frames_left frames;
     const bool throws = GENERATE(false, true);
     simulation sim;

@@ -123,7 +123,7 @@ TEST_CASE("first_of: the caller's stop ends it, and so does a gather around it")
     CHECK(work.running == 0);
 }
 
-TEST_CASE("first_of: a vector of calls; of none it is refused") {
+TEST_CASE("first_of: a vector of calls, and of none it is refused") {
     testing::no_frames_left frames;
     simulation sim;
     bus app(sim);

@@ -242,7 +242,7 @@ TEST_CASE("guarded_call, probed: is made again by several layers, each within it
 }
 
 TEST_CASE(
-    "guarded_call, probed: what cannot be in time is not made again; the last cause is told") {
+    "guarded_call, probed: what cannot be in time is not made again, and the last cause is told") {
     testing::no_frames_left frames;
     for (const duration each : {0ms, 40ms}) {
         world w;

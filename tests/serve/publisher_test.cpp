@@ -80,7 +80,7 @@ TEST_CASE("publisher: a topic is a name, and nothing else") {
     CHECK(app.publish<placed>(std::string(255, 'x'), 1));
 }
 
-TEST_CASE("publisher: the message is built once, and shared; who takes it by value has a copy") {
+TEST_CASE("publisher: the message is built once and shared, and who takes it by value has a copy") {
     testing::no_frames_left frames;
     simulation sim;
     bus app(sim);

@@ -61,7 +61,8 @@ TEST_CASE("subscriber: at rest its handler goes with its end, itself with the la
 }
 
 TEST_CASE(
-    "subscriber: while it has messages its handler stays; the lane that ends them destroys it") {
+    "subscriber: while it has messages its handler stays, and the lane that ends them destroys "
+    "it") {
     parts p;
     subscriber* const s = p.make("a");
     p.put(*s, 1);

@@ -2,6 +2,7 @@
 
 #include "../support/conversation.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <set>
@@ -116,12 +117,11 @@ TEST_CASE("switchboard: a walk meets everyone who stays, while others come and g
         met.insert(&s);
         if (met.size() == 2) {
             parts::end(s);  // where the walk stands
+            *std::find(all.begin(), all.end(), &s) = nullptr;
             for (subscriber*& other : all) {
-                if (other == &s) other = nullptr;
-                else if (!met.contains(other)) {  // and one it has not come to
-                    parts::end(*std::exchange(other, nullptr));
-                    break;
-                }
+                if (!other || met.contains(other)) continue;
+                parts::end(*std::exchange(other, nullptr));  // and one it has not come to
+                break;
             }
             came = &p.add("t");
         }

@@ -36,13 +36,15 @@ struct asked final : called_envelope {
     asked() noexcept : called_envelope(kind) {}
     void fail(failure) noexcept override {}
     void succeed() noexcept override {}
-    static constexpr envelope_kind kind{&detail::type_of<job>, [](envelope&) noexcept {}, true};
+    static constexpr envelope_kind kind{&detail::type_of<job>, [](envelope&) noexcept {}, true,
+                                        false};
 };
 
 /// A job that was sent; nobody destroys it.
 struct told final : envelope {
     told() noexcept : envelope(kind) {}
-    static constexpr envelope_kind kind{&detail::type_of<job>, [](envelope&) noexcept {}, false};
+    static constexpr envelope_kind kind{&detail::type_of<job>, [](envelope&) noexcept {}, false,
+                                        false};
 };
 
 /// Has `handle(lane&)` of a scenario's state called for each job.

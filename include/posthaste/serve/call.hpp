@@ -84,10 +84,14 @@ public:
         }
         const bool begun = request_->cell.was_begun();
         const bool in_room = !begun && leave_room();
-        where_.emplace(endpoint_->look_for(*envelope_, begun, in_room));
+        // who cancels asks for no explanation, which would take memory
+        if (how == ending::expired) where_.emplace(endpoint_->look_for(*envelope_, begun, in_room));
         if (begun) request_->where->cancel(envelope_);
         note(how == ending::expired ? code::deadline_exceeded : code::cancelled,
-             begun ? effect::unknown : effect::none);
+             begun ? effect::unknown : effect::none,
+             begun     ? detail::literal("the handler was running")
+             : in_room ? detail::literal("waiting for room")
+                       : detail::literal("it was still queued"));
         return false;
     }
     failure why() const noexcept {
