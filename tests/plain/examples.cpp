@@ -149,7 +149,8 @@ task<int> subscription_example(bus& bus) {
     placed.publish(7, "tea");  // builds order_placed{7, "tea"} in place, once
     app.publish<order_placed>("orders.placed", 7, "tea");
     static_cast<void>(co_await audit.finish());
-    co_await s.finish();  // or: takes nothing more, and handles what is queued
+    auto mine = co_await s.finish();  // or: takes nothing more, and handles what is queued
+    static_cast<void>(mine);
     s = bus.subscribe<order_placed>(topics("orders.*").named("audit").latest(), handler);
     s.unsubscribe();  // nothing more is started; what is queued is given up
     s.keep();  // or: it stays until the bus ends

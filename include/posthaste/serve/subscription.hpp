@@ -54,7 +54,7 @@ private:
 ///
 ///     subscription s = bus.subscribe<order_placed>("orders.*", handler);
 ///     s.unsubscribe();         // nothing more is started; what is queued is given up
-///     co_await s.finish();     // or: takes nothing more, and handles what is queued
+///     auto mine = co_await s.finish();  // or: takes nothing more, and handles what is queued
 ///     s.keep();                // or: it stays until the bus ends
 ///
 /// After unsubscribe() or the destructor no handler is started; one that has been may still be
