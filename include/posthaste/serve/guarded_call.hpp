@@ -179,7 +179,6 @@ private:
     effect effect_ = effect::none;  // of an attempt that had one
     frame* caller_ = nullptr;
     std::size_t inside_ = 0;  // so many layers it has to come out of
-    std::size_t next_ = 0;  // where it goes on inwards, after a pause
     node step_{*this};
     std::optional<passage> passage_;
     std::optional<detail::sleeping> nap_;
