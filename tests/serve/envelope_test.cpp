@@ -93,10 +93,10 @@ TEST_CASE("envelope: a failure is told with place and detail") {
 
 TEST_CASE("envelope: with a small message it is one cache line, all included") {
     struct small {
-        long a;
+        long a, b;
     };
     CHECK(sizeof(detail::block) + sizeof(detail::sent<small>) <= detail::block_cache::bytes_of(0));
-    auto* e = detail::make_envelope<detail::sent<small>>(1L);
+    auto* e = detail::make_envelope<detail::sent<small>>(1L, 2L);
     REQUIRE(e);
     const auto begin = reinterpret_cast<std::uintptr_t>(e) - sizeof(detail::block);
     if (!detail::address_sanitizer) CHECK(begin % detail::cache_line == 0);

@@ -10,7 +10,7 @@ namespace posthaste {
 /// Tells the messages of one endpoint apart. All attempts at one call have the same, and so have
 /// all deliveries of one message; see dedup.
 struct message_id {
-    std::uint64_t origin = 0;  ///< who numbers it: the endpoint's queue, or one of its lanes
+    std::uint64_t origin = 0;  ///< which of the endpoint's lanes has numbered it
     std::uint64_t number = 0;  ///< 0: there is no message
 
     explicit operator bool() const noexcept { return number != 0; }

@@ -101,11 +101,10 @@ public:
             detail::guarded([&] { f.detail(where_->text()); }, [](const std::exception_ptr&) {});
         return std::move(f.retry_after(retry_after_));
     }
-    /// After the end: what the handler knew the message by; none: it had not come so far. Given to
-    /// the request of another attempt, it is known by the same again.
+    /// After the end: what the handler knew the message by; none: it was not begun. Given to the
+    /// request of another attempt, it is known by the same again.
     message_id id() const noexcept {
-        if (!envelope_) return {};
-        return request_->id ? request_->id : message_id{0, envelope_->ticket};
+        return envelope_ && request_->cell.was_begun() ? request_->id : message_id();
     }
     /// Afterwards the envelope is not the caller's any more.
     void leave() noexcept {
@@ -291,10 +290,10 @@ public:
         : site_(to, e, e, allowance), envelope_(e) {}
 
     bool begin(frame& f) noexcept { return site_.begin(f); }
-    /// `known_by`: gets what the handler knew the message by.
+    /// `known_by`: gets what the handler knew the message by, if it was begun.
     result<reply_t<M>> end(message_id* known_by = nullptr) noexcept {
         const bool answered = site_.end();
-        if (known_by) *known_by = site_.id();
+        if (const message_id id = site_.id(); known_by && id) *known_by = id;
         result<reply_t<M>> r =
             answered ? *std::move(envelope_->answer) : result<reply_t<M>>(site_.why());
         site_.leave();

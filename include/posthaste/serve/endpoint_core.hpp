@@ -86,7 +86,7 @@ public:
     admission put(envelope& e, bool may_wait) noexcept {
         const bool only_place = e.call() && e.call()->only_place;
         if (!only_place && !tracks(e)) return refuse(admission::overloaded);
-        if (!reserve(e.ticket)) {
+        if (!reserve(e)) {
             if (only_place && full_ != when_full::wait) return refuse(admission::overloaded);
             switch (full_) {
                 case when_full::reject: return refuse(admission::overloaded);
@@ -104,7 +104,7 @@ public:
                     break;
                 case when_full::wait:
                     if (!may_wait) return refuse(admission::overloaded);
-                    switch (room_.stand(e, [&] { return reserve(e.ticket); })) {
+                    switch (room_.stand(e, [&] { return reserve(e); })) {
                         case waiting_room::place::standing: return admission::waiting;
                         case waiting_room::place::nowhere: return refuse(admission::closed);
                         case waiting_room::place::reserved: break;
@@ -173,9 +173,9 @@ public:
             if (r.where->handles(e)) r.where->tell(w, now);
         } else if (in_room) {
             w.at = whereabouts::place::room;
-        } else if (e.ticket > taken_.load(std::memory_order_relaxed)) {
+        } else if (r.ticket > taken_.load(std::memory_order_relaxed)) {
             w.ahead =
-                static_cast<std::int64_t>(e.ticket - taken_.load(std::memory_order_relaxed)) - 1;
+                static_cast<std::int64_t>(r.ticket - taken_.load(std::memory_order_relaxed)) - 1;
             look_ahead(w, now);
         }
         return w;
@@ -282,17 +282,16 @@ protected:
 
     /// One goes to a lane that waits for it, past the queue.
     void accepted_beside(envelope& e) noexcept {
-        const std::uint64_t before = accepted_.fetch_add(1, std::memory_order_relaxed);
-        if (e.ticket == 0) e.ticket = before + 1;
+        number(e, accepted_.fetch_add(1, std::memory_order_relaxed) + 1);
     }
     /// A message has left the queue.
     void taken() noexcept {
         taken_.fetch_add(1, std::memory_order_seq_cst);  // (1)
         if (full_ == when_full::wait) {
             std::uint64_t ticket = 0;
-            room_.call_in([&] { return reserve(ticket = 0); },
+            room_.call_in([&] { return (ticket = reserve()) != 0; },
                           [&](envelope& e) {
-                              e.ticket = ticket;
+                              number(e, ticket);
                               admit(e);
                           });
         }
@@ -432,9 +431,19 @@ private:
         return way.append(" -> ").append(name_);
     }
 
-    // Counts one more as accepted, if there is room. Not by adding and taking back: somebody else
-    // would find the queue full meanwhile, and wait for room that is there.
-    bool reserve(std::uint64_t& ticket) noexcept {
+    // Of a call, to tell how many are ahead of it.
+    static void number(envelope& e, std::uint64_t ticket) noexcept {
+        if (e.call()) e.call()->ticket = ticket;
+    }
+    bool reserve(envelope& e) noexcept {
+        const std::uint64_t ticket = reserve();
+        if (ticket != 0) number(e, ticket);
+        return ticket != 0;
+    }
+    // Counts one more as accepted, if there is room, and says the how-manieth it is; 0: there is
+    // none. Not by adding and taking back: somebody else would find the queue full meanwhile, and
+    // wait for room that is there.
+    std::uint64_t reserve() noexcept {
         const auto full = [this](std::uint64_t accepted, std::uint64_t taken) {
             return static_cast<std::int64_t>(accepted - taken) >=
                    static_cast<std::int64_t>(capacity_);
@@ -443,13 +452,12 @@ private:
         do {
             if (full(seen, known_taken_.load(std::memory_order_acquire))) {  // (4)
                 const std::uint64_t taken = taken_.load(std::memory_order_seq_cst);  // (1)
-                if (full(seen, taken)) return false;
+                if (full(seen, taken)) return 0;
                 known_taken_.store(taken, std::memory_order_release);  // (4)
             }
         } while (!accepted_.compare_exchange_weak(seen, seen + 1, std::memory_order_release,  // (3)
                                                   std::memory_order_relaxed));
-        if (ticket == 0) ticket = seen + 1;
-        return true;
+        return seen + 1;
     }
     // What keeps those in the queue: the first handler that waits for somebody, or the first.
     void look_ahead(whereabouts& w, time_point now) noexcept {
@@ -555,7 +563,7 @@ inline bool lane::handle(envelope& e) noexcept {
     }
     const bool asked = of.asked(e);
     take_up(e, asked ? e.call()->deadline : never, forever);
-    context_.id_ = asked && e.call()->id ? e.call()->id : message_id{0, e.ticket};
+    context_.id_ = identify(asked ? &e.call()->id : e.is_tracked ? &e.tracked()->id : nullptr);
     if (asked && !begin(e)) return true;
     return e.how->start(*of.handler_, *this) && (!to_repeat_ || goes_on());
 }
@@ -620,9 +628,15 @@ inline void lane::prepare(envelope& e, time_point bound, duration allowance) noe
     r.where = this;
     r.cell.begin_alone();
     take_up(e, bound, allowance);
-    if (!r.id)
-        r.id = {number_ + std::uint64_t{1}, tally_.ran_inline.load(std::memory_order_relaxed)};
-    context_.id_ = r.id;
+    context_.id_ = identify(&r.id);
+}
+
+// `kept`: where it is known by, if it may come again.
+inline message_id lane::identify(message_id* kept) noexcept {
+    if (kept && *kept) return *kept;
+    const message_id given{number_ + std::uint64_t{1}, ++identified_};
+    if (kept) *kept = given;
+    return given;
 }
 
 inline bool lane::run_inline(envelope& e) noexcept {

@@ -57,6 +57,7 @@ namespace detail {
 /// wait takes no memory that might be missing then.
 struct tracking : handler_entry, work, timer {
     envelope& of;
+    message_id id;                ///< from when it was first handled
     unsigned attempt = 1;
     time_point since;             ///< when it was first accepted
     std::optional<failure> last;  ///< what its handler said the last time
@@ -99,7 +100,6 @@ struct envelope : letter {
     bool is_tracked = false;  ///< `how` begins a detail::tracking; here is room behind a letter
     const envelope_kind* kind;
     const handler_entry* how = nullptr;
-    std::uint64_t ticket = 0;  ///< the how-manieth its endpoint accepted into its queue; 0: none
 
     explicit envelope(const envelope_kind& k) noexcept : kind(&k) {}
     envelope(const envelope&) = delete;
@@ -136,7 +136,8 @@ struct request {
     time_point deadline = never;  ///< of the caller, for those who find it in a queue, or late
     detail::due_time due;         ///< of a call that was begun before anyone read the clock
     bool only_room = false;       ///< a send that waits for room: it ends when it is accepted
-    message_id id;                ///< given to it, or by its lane; else its ticket is its id
+    message_id id;             ///< given to it, or by the lane that handles it, before it begins
+    std::uint64_t ticket = 0;  ///< the how-manieth its endpoint accepted into its queue; 0: none
     time_point asked_at = never;  ///< when it was put; `never`: nobody read the clock, as below
     time_point begun_at = never;  ///< when it left the queue
     std::shared_ptr<queue_watch> watch;  ///< asked before it is queued, and before it is begun

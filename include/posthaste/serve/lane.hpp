@@ -86,6 +86,7 @@ private:
     void deliver_again() noexcept;
     bool begin(envelope& e) noexcept;
     void turned_down(envelope& e, duration retry_after) noexcept;
+    message_id identify(message_id* kept) noexcept;
     void take_up(envelope& e, time_point bound, duration allowance) noexcept;
     void put_down(const envelope& e) noexcept;
     // Only whoever holds the lane counts here, so it takes no read-modify-write.
@@ -104,6 +105,7 @@ private:
     detail::promise_base* running_ = nullptr;
     void (*finish_)(lane&, bool) noexcept = nullptr;
     const std::uint32_t number_;
+    std::uint64_t identified_ = 0;  // messages that got their id here
     tally tally_;
 
     // current_: the envelope whose handler runs, or is about to: it is set before the request is

@@ -26,15 +26,12 @@ namespace posthaste {
 template <typename M>
 class [[nodiscard]] permit {
 public:
-    permit(std::shared_ptr<const address> to, const address::route& where,
-           std::uint64_t ticket) noexcept
-        : to_(std::move(to)), where_(where), ticket_(ticket) {}
-    permit(permit&& other) noexcept
-        : to_(std::move(other.to_)), where_(other.where_), ticket_(other.ticket_) {}
+    permit(std::shared_ptr<const address> to, const address::route& where) noexcept
+        : to_(std::move(to)), where_(where) {}
+    permit(permit&& other) noexcept : to_(std::move(other.to_)), where_(other.where_) {}
     permit& operator=(permit other) noexcept {
         std::swap(to_, other.to_);
         std::swap(where_, other.where_);
-        std::swap(ticket_, other.ticket_);
         return *this;
     }
     ~permit() { release(); }
@@ -53,7 +50,6 @@ public:
             [](const std::exception_ptr&) -> envelope* { return nullptr; });
         if (!e) return no_memory();
         e->how = where_.how;
-        e->ticket = ticket_;
         const auto admission = where_.to->put_in_place(*e);
         if (admission == endpoint_core::admission::overloaded) {
             e->destroy();
@@ -80,7 +76,6 @@ private:
 
     std::shared_ptr<const address> to_;
     address::route where_;
-    std::uint64_t ticket_;
 };
 
 namespace detail {
@@ -129,7 +124,7 @@ public:
 private:
     result<permit<M>> take() noexcept {
         endpoint_core* const at = std::exchange(envelope_->granted, nullptr);
-        return permit<M>(to_, address::route{at, envelope_->how}, envelope_->ticket);
+        return permit<M>(to_, address::route{at, envelope_->how});
     }
 
     std::shared_ptr<const address> to_;
