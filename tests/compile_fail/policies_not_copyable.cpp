@@ -1,5 +1,5 @@
 // EXPECT: policies: what repeats a call needs a message that can be copied; hold what
-// EXPECT: cannot be copied in a std::shared_ptr, or leave out retry and hedge
+// EXPECT: cannot be copied in a std::shared_ptr, or leave out retry
 #include <posthaste/posthaste.hpp>
 
 #include <memory>

@@ -136,6 +136,6 @@ TEST_CASE("budget: bad options are refused") {
     simulation sim;
     bus app(sim);
     CHECK(refusal_of([&] { app.client<ask>("a", retry() | budget()); }) ==
-          "budget: must stand outside of retry and hedge: budget | retry");
+          "budget: must stand outside of retry: budget | retry");
     CHECK(refusal_of([&] { app.client<ask>("a", budget() | retry()); }) == "");
 }

@@ -85,19 +85,19 @@ private:
 
 }  // namespace detail
 
-/// Bounds what retries and hedges add to the load of a callee that is in trouble already: for ten
-/// seconds, a fifth of the calls made in them and ten a second. Without it three attempts each make
-/// three times the load just when it hurts most.
+/// Bounds what retries add to the load of a callee that is in trouble already: for ten seconds, a
+/// fifth of the calls made in them and ten a second. Without it three attempts each make three
+/// times the load just when it hurts most.
 ///
 ///     auto spare = budget();
 ///     auto stock = bus.client<check>("inventory", spare | retry());
 ///     auto price = bus.client<price_of>("prices", spare | retry());   // out of the same purse
 ///
-/// It stands outside of the retries and hedges that share it. A retry without one has one of its
-/// own. When nothing is left, the failure at hand is the call's. After Finagle's RetryBudget.
+/// It stands outside of the retries that share it. A retry without one has one of its own. When
+/// nothing is left, the failure at hand is the call's. After Finagle's RetryBudget.
 ///
 /// Errors     `failed` with `rejected` from the constructor, where an option is out of its range;
-///            from bus.client(), where it stands inside a retry or hedge.
+///            from bus.client(), where it stands inside a retry.
 /// Threads    any, several at once.
 /// Cost       a call: one addition to a shared word and a look at the coarse clock.
 class budget {
@@ -105,8 +105,7 @@ public:
     explicit budget(budget_options o = {}) : core_(std::make_shared<detail::spare_account>(o)) {}
 
     void apply(call_settings& s) const {
-        detail::in_range(!s.repeats,
-                         "budget: must stand outside of retry and hedge: budget | retry");
+        detail::in_range(!s.repeats, "budget: must stand outside of retry: budget | retry");
         s.layers.push_back(core_);
     }
 

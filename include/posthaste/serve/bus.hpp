@@ -93,7 +93,7 @@ public:
     posthaste::client<Ms...> client(std::string_view name, const Policy& policy) const {
         static_assert(!detail::repeats<Policy> || (std::copy_constructible<Ms> && ...),
                       "policies: what repeats a call needs a message that can be copied; hold what "
-                      "cannot be copied in a std::shared_ptr, or leave out retry and hedge");
+                      "cannot be copied in a std::shared_ptr, or leave out retry");
         static_assert(detail::fits<Policy, reply_t<Ms>...>,
                       "policies: what is given instead of a reply has another type; write "
                       "fallback(T(...)), where T is the message's reply");
