@@ -52,6 +52,8 @@ struct probe final : layer {
     int inside = 0;  // calls
     duration allows = forever;  // to those inside
     bool asks_time = false;
+    extra_calls* offers = nullptr;  // to those inside
+    std::vector<const extra_calls*> offered = {};  // on the way in, and out
     std::vector<duration> allowances = {}, left = {};
     std::vector<bool> may_repeat = {};
 
@@ -67,6 +69,8 @@ struct probe final : layer {
         allowances.push_back(p.allowance);
         if (asks_time) left.push_back(p.time_left());
         p.allowance = std::min(p.allowance, allows);
+        offered.push_back(p.extra);
+        if (offers) p.extra = offers;
         may_repeat.push_back(p.idempotent());
         log += name;
         if (v.what == verdict::kind::refuse) {
@@ -78,7 +82,8 @@ struct probe final : layer {
         }
         return v;
     }
-    verdict leave(passage&, slot& s, const failure* why) noexcept override {
+    verdict leave(passage& p, slot& s, const failure* why) noexcept override {
+        offered.push_back(p.extra);
         CHECK(s.a == static_cast<std::uint64_t>(name));
         const verdict v = why ? next(on_leave) : verdict();
         log += static_cast<char>(name - 'a' + 'A');
@@ -275,6 +280,20 @@ TEST_CASE("guarded_call: what a layer allows is for those inside it, and for the
     CHECK(w.a.core->allowances == std::vector<duration>{100ms});
     CHECK(w.b.core->allowances == std::vector<duration>{100ms, 60ms});
     CHECK(w.c.core->allowances == std::vector<duration>{50ms, 50ms});
+}
+
+TEST_CASE("guarded_call: whom a layer has asked for extra calls is for those inside it alone") {
+    testing::no_frames_left frames;
+    world w;
+    struct : extra_calls {
+        bool take(passage&) noexcept override { return true; }
+    } purse;
+    w.b.core->offers = &purse;
+    CHECK(w.call() == "value");
+    using seen = std::vector<const extra_calls*>;
+    CHECK(w.a.core->offered == seen{nullptr, nullptr});
+    CHECK(w.b.core->offered == seen{nullptr, nullptr});
+    CHECK(w.c.core->offered == seen{&purse, &purse});
 }
 
 TEST_CASE("guarded_call: an attempt takes no longer than a layer allows") {
