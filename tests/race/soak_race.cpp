@@ -4,6 +4,7 @@
 // soak_race [messages]
 #include <posthaste/posthaste.hpp>
 
+#include "../support/memory.hpp"
 #include "../support/race.hpp"
 #include "watchdog.hpp"
 
@@ -24,16 +25,6 @@ using namespace std::chrono_literals;
 using posthaste::testing::outcome;
 
 namespace {
-
-// Of this process, in pages; 0 where there is no such file.
-long resident() {
-    long all = 0, here = 0;
-    if (std::FILE* const f = std::fopen("/proc/self/statm", "r")) {
-        if (std::fscanf(f, "%ld %ld", &all, &here) != 2) here = 0;
-        std::fclose(f);
-    }
-    return here;
-}
 
 constexpr int senders = 3, keys = 64;
 constexpr std::size_t window = 1 << 16;
@@ -166,19 +157,20 @@ int main(int argc, char** argv) {
         make(app, places[6], keyed(&job::key).full(when_full::wait).at_least_once(how));
 
         constexpr long parts = 20;
-        long most_early = 0, most_late = 0;  // pages, in the first half and in the second
+        std::size_t most_early = 0, most_late = 0;  // bytes, in the first half and in the second
         for (long part = 0; part != parts; ++part) {
             send_all_at_once(app, 1 + messages * part / parts, 1 + messages * (part + 1) / parts);
-            long& most = part < parts / 2 ? most_early : most_late;
-            most = std::max(most, resident());
+            std::size_t& most = part < parts / 2 ? most_early : most_late;
+            most = std::max(most, testing::memory_in_use());
             dog.pat("soak");
         }
         const auto drained = app.drain(1min);
         wrong.expect(drained.has_value() && drained->in_time, "it drains in time");
         for (const place& p : places) check(p, app.counts(p.name));
-        std::printf("%8ld pages of memory at most in the first half, %ld in the second\n",
-                    most_early, most_late);
-        wrong.expect(most_late < most_early + most_early / 10 + 1000, "memory is flat");
+        std::printf("%8zu KB of memory at most in the first half, %zu in the second\n",
+                    most_early / 1024, most_late / 1024);
+        wrong.expect(most_late < most_early + most_early / 10 + testing::memory_noise,
+                     "memory is flat");
     }
     wrong.expect(detail::live_frames == 0, "no frame is left");
     return testing::summary(wrong, handled, again, exhausted, rejected, failed_once, dropped,
