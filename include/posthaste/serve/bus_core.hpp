@@ -83,14 +83,14 @@ public:
         return home.drive_while([](void* c) { return static_cast<bus_core*>(c)->busy(); }, this,
                                 end);
     }
-    drain_account accounts() {
+    drain_account accounts(bool at_rest) {
         drain_account sum;
         for_each_named([&](endpoint_core& e) {
-            sum.endpoints.push_back({e.name(), e.counts()});
+            sum.endpoints.push_back({e.name(), at_rest ? e.last_counts() : e.counts()});
             sum.total += sum.endpoints.back().messages;
         });
         sum.scheduled = later.given_up();
-        for (const auto& [who, messages] : topics.accounts()) {
+        for (const auto& [who, messages] : topics.accounts(at_rest)) {
             sum.subscribers.push_back({who.first, who.second, messages});
             sum.total += messages;
         }
@@ -107,7 +107,7 @@ public:
         const std::lock_guard guard(drain_mutex);
         if (!drained) {
             come_to_rest(grace);
-            drain_account all = accounts();
+            drain_account all = accounts(*rested_in_time);
             all.in_time = *rested_in_time;
             drained = std::move(all);
         }

@@ -242,6 +242,13 @@ public:
         a.left = e.discarded + (queued - taken - places) + e.running;
         return a;
     }
+    /// The same, once it is shut and at rest: whoever is being refused just now is not in it.
+    account last_counts() {
+        account a = counts();
+        a.left = in_lanes().discarded;
+        a.accepted = a.handled + a.failed + a.expired + a.dropped + a.left;
+        return a;
+    }
 
 protected:
     friend lane;

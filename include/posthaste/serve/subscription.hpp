@@ -129,7 +129,7 @@ private:
         static_cast<void>(core);  // it lives as long as this
         auto done = co_await held.who->retired().wait();
         if (!done) co_return std::move(done).error();
-        co_return held.who->endpoint().counts();
+        co_return held.who->endpoint().last_counts();
     }
     static task<result<account>> refuse(failure why) { co_return why; }
     failure not_subscribed() const noexcept {

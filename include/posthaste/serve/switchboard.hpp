@@ -177,13 +177,15 @@ public:
         for_each_listed([&](subscriber& s) { sum += s.endpoint().begun(); });
         return sum;
     }
-    /// Those of one name and pattern together, also those that have gone. Throws bad_alloc.
-    std::map<key, account> accounts() {
+    /// Those of one name and pattern together, also those that have gone. `at_rest`: all is shut,
+    /// and has ended. Throws bad_alloc.
+    std::map<key, account> accounts(bool at_rest = false) {
         const std::lock_guard guard(mutex_);
         std::map<key, account> all = past_;
         if (untold_.accepted + untold_.refused != 0) all[{"(unsubscribed)", ">"}] += untold_;
         for_each_listed([&](subscriber& s) {
-            all[{s.endpoint().name(), s.pattern()}] += s.endpoint().counts();
+            endpoint_core& e = s.endpoint();
+            all[{e.name(), s.pattern()}] += at_rest ? e.last_counts() : e.counts();
         });
         return all;
     }
