@@ -57,6 +57,7 @@
 #include <posthaste/guard/deadline.hpp>
 #include <posthaste/guard/dedup.hpp>
 #include <posthaste/guard/fallback.hpp>
+#include <posthaste/guard/hedge.hpp>
 #include <posthaste/guard/limit.hpp>
 #include <posthaste/guard/rate.hpp>
 #include <posthaste/guard/retry.hpp>

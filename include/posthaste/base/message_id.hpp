@@ -10,7 +10,9 @@ namespace posthaste {
 /// Tells the messages of one endpoint apart. All attempts at one call have the same, and so have
 /// all deliveries of one message; see dedup.
 struct message_id {
-    std::uint64_t origin = 0;  ///< which of the endpoint's lanes has numbered it
+    static constexpr std::uint64_t by_endpoint = ~std::uint64_t{0};
+
+    std::uint64_t origin = 0;  ///< which of the endpoint's lanes has numbered it, or `by_endpoint`
     std::uint64_t number = 0;  ///< 0: there is no message
 
     explicit operator bool() const noexcept { return number != 0; }

@@ -93,11 +93,11 @@ private:
 ///     auto stock = bus.client<check>("inventory", spare | retry());
 ///     auto price = bus.client<price_of>("prices", spare | retry());   // out of the same purse
 ///
-/// It stands outside of the retries that share it. A retry without one has one of its own. When
-/// nothing is left, the failure at hand is the call's. After Finagle's RetryBudget.
+/// It stands outside of the retries and hedges that share it; one without has one of its own. When
+/// nothing is left, the failure at hand is the call's, and no other request is made. After Finagle's RetryBudget.
 ///
 /// Errors     `failed` with `rejected` from the constructor, where an option is out of its range;
-///            from bus.client(), where it stands inside a retry.
+///            from bus.client(), where it stands inside a retry or a hedge.
 /// Threads    any, several at once.
 /// Cost       a call: one addition to a shared word and a look at the coarse clock.
 class budget {
@@ -105,6 +105,7 @@ public:
     explicit budget(budget_options o = {}) : core_(std::make_shared<detail::spare_account>(o)) {}
 
     void apply(call_settings& s) const {
+        detail::in_range(!s.hedge, "budget: must stand outside of hedge: budget | hedge");
         detail::in_range(!s.repeats, "budget: must stand outside of retry: budget | retry");
         s.layers.push_back(core_);
     }

@@ -31,7 +31,10 @@ public:
 
     verdict enter(passage& p, slot& s) noexcept override {
         s.a = 1;
-        if (!p.extra) own_.earn(p);
+        if (!p.extra) {
+            own_.earn(p);
+            p.extra = &own_;  // for a hedge, too
+        }
         return {};
     }
     verdict leave(passage& p, slot& s, const failure* why) noexcept override {

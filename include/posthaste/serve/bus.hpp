@@ -94,6 +94,9 @@ public:
         static_assert(!detail::repeats<Policy> || (std::copy_constructible<Ms> && ...),
                       "policies: what repeats a call needs a message that can be copied; hold what "
                       "cannot be copied in a std::shared_ptr, or leave out retry");
+        static_assert(!detail::repeats_within_hedge<Policy>,
+                      "policies: what repeats a call cannot stand inside of hedge; write "
+                      "retry() | hedge()");
         static_assert(detail::fits<Policy, reply_t<Ms>...>,
                       "policies: what is given instead of a reply has another type; write "
                       "fallback(T(...)), where T is the message's reply");

@@ -66,8 +66,8 @@ class client {
 public:
     client(std::shared_ptr<const address> to, call_settings settings)
         : to_(std::move(to)), deadline_(settings.deadline) {
-        if (!settings.layers.empty() || settings.watch)
-            policies_ = std::make_shared<const call_settings>(std::move(settings));
+        if (!settings.layers.empty() || settings.watch || settings.hedge)
+            policies_ = std::make_shared<const call_settings>(detail::parted(std::move(settings)));
     }
 
     const std::string& name() const noexcept { return to_->name; }

@@ -134,6 +134,11 @@ public:
         taken();
     }
 
+    /// An id for a message that several lanes may begin to handle, none of which can number it.
+    message_id name_one() noexcept {
+        return {message_id::by_endpoint, named_.fetch_add(1, std::memory_order_relaxed) + 1};
+    }
+
     /// A lane for a call that may run at once on its caller's thread; nullptr: queue it.
     virtual lane* claim(envelope& e) noexcept = 0;
 
@@ -541,6 +546,7 @@ private:
     std::atomic<std::uint64_t> places_ = 0;  // in accepted_, with no message yet
     std::atomic<std::uint64_t> given_back_ = 0;  // in accepted_ and taken_, and never had one
     std::atomic<duration::rep> late_by_ = 0;
+    std::atomic<std::uint64_t> named_ = 0;
 };
 
 inline lane::lane(endpoint_core& endpoint, std::uint32_t number) noexcept

@@ -6,6 +6,7 @@
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/call.hpp>
 #include <posthaste/serve/envelope.hpp>
+#include <posthaste/serve/hedged_call.hpp>
 #include <posthaste/serve/policy.hpp>
 #include <posthaste/wait/frame.hpp>
 #include <posthaste/wait/sleep.hpp>
@@ -64,6 +65,8 @@ protected:
     virtual const failure* fail(failure why) noexcept = 0;
     virtual const failure* supply(layer& by) noexcept = 0;
 
+    /// Where layers have let it go to.
+    passage& at_hand() noexcept { return *passage_; }
     const address& to() const noexcept { return to_; }
     const call_settings& settings() const noexcept { return *by_; }
     /// Of the last attempt that had one: a later one does not undo it.
@@ -161,7 +164,7 @@ private:
         } else {
             stands = go(way::out, inside_, finished());
         }
-        if (!stands) caller.self.resume();
+        if (!stands) caller.run(caller);
     }
 
     struct node : frame {
@@ -214,9 +217,11 @@ public:
             if (by->repeats) copy_.emplace(std::as_const(e->template as<M>()));
         }
         next_ = e;
+        id_ = e->id;
     }
     ~attempts() {
         abandon();
+        if (hedged_) hedged<M>::destroy(hedged_);
         if (next_) next_->destroy();
     }
     static void destroy(attempts* a) noexcept {
@@ -242,6 +247,10 @@ private:
                             [](const std::exception_ptr&) -> called<M>* { return nullptr; });
             }
         }
+        if (settings().hedge) {
+            if (hedge(e)) return hedged_->begin(f, allowance);
+            e = nullptr;
+        }
         if (e) {
             e->id = id_;
             e->watch = settings().watch;
@@ -250,9 +259,24 @@ private:
         return attempt_->begin(f);
     }
     const failure* finish() noexcept override {
+        if (hedged_) {
+            outcome_.emplace(hedged_->take());
+            hedged<M>::destroy(std::exchange(hedged_, nullptr));
+            return why();
+        }
         outcome_.emplace(attempt_->end(&id_));
         attempt_.reset();
         return why();
+    }
+    // Several requests instead of one; the first is e. False: no memory, and e is gone.
+    POSTHASTE_NOINLINE bool hedge(called<M>* e) noexcept {
+        if constexpr (copies) {
+            void* const memory = e ? allocate(sizeof(hedged<M>)) : nullptr;
+            if (memory)
+                hedged_ = ::new (memory) hedged<M>(to(), e, *copy_, id_, settings(), at_hand());
+        }
+        if (!hedged_ && e) e->destroy();
+        return hedged_;
     }
     const failure* fail(failure f) noexcept override {
         outcome_.emplace(std::move(add_to_path(f, to().name)));
@@ -269,6 +293,7 @@ private:
     called<M>* next_ = nullptr;  // what the next attempt sends; nullptr: another copy
     [[no_unique_address]] std::conditional_t<copies, std::optional<M>, none> copy_;
     message_id id_;  // the first attempt's that came so far
+    hedged<M>* hedged_ = nullptr;  // instead of attempt_, where there may be several at once
     std::optional<direct_call<M>> attempt_;
     std::optional<result<reply>> outcome_;
 };
@@ -303,8 +328,10 @@ public:
     bool await_ready() const noexcept { return false; }
     template <homed Promise>
     bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
-        return guard_ ? guard_->begin(h.promise()) : direct_.begin(h.promise());
+        return begin(h.promise());
     }
+    /// For those who have a frame, and no coroutine in it; false: it is over already.
+    bool begin(frame& f) noexcept { return guard_ ? guard_->begin(f) : direct_.begin(f); }
     result<reply_t<M>> await_resume() noexcept { return guard_ ? guard_->take() : direct_.end(); }
 
 private:

@@ -19,6 +19,7 @@
 
 namespace posthaste {
 
+class hedger;
 class passage;
 
 /// What a layer says as a call goes in, or as it comes out with a failure or a value.
@@ -69,6 +70,9 @@ struct call_settings {
     std::vector<std::shared_ptr<layer>> layers = {};
     bool repeats = false;  ///< a layer may say `again`
     std::shared_ptr<queue_watch> watch = {};  ///< nullptr: nobody minds how old the queue grows
+    std::shared_ptr<hedger> hedge = {};  ///< makes several requests of one call
+    std::size_t hedged_from = 0;  ///< layers from here on are those of each of these
+    std::shared_ptr<const call_settings> inner = {};  ///< by which they go; nullptr: there are none
 };
 inline constexpr std::size_t max_layers = 12;  ///< of one client
 
@@ -88,6 +92,12 @@ inline constexpr bool repeats = false;
 template <typename P>
     requires requires { P::repeats; }
 inline constexpr bool repeats<P> = P::repeats;
+
+template <typename P>
+inline constexpr bool hedges = false;
+template <typename P>
+    requires requires { P::hedges; }
+inline constexpr bool hedges<P> = P::hedges;
 }  // namespace detail
 
 /// Several policies as one, outermost first; written `a | b | c`.
@@ -95,6 +105,13 @@ template <policy... Ps>
 class policies {
 public:
     static constexpr bool repeats = (detail::repeats<Ps> || ...);  ///< one of them does
+    static constexpr bool hedges = (detail::hedges<Ps> || ...);  ///< one of them does
+    /// One does that stands inside of one that hedges.
+    static constexpr bool repeats_within_hedge = [](bool within, bool found) {
+        ((found = found || (within && detail::repeats<Ps>), within = within || detail::hedges<Ps>),
+         ...);
+        return found;
+    }(false, false);
     explicit policies(std::tuple<Ps...> ps) : ps_(std::move(ps)) {}
     void apply(call_settings& s) const {
         std::apply([&](const Ps&... p) { (p.apply(s), ...); }, ps_);
@@ -115,6 +132,24 @@ template <typename P, typename... Replies>
 inline constexpr bool fits<P, Replies...> = (P::template supplies<Replies> || ...);
 template <typename... Ps, typename... Replies>
 inline constexpr bool fits<policies<Ps...>, Replies...> = (fits<Ps, Replies...> && ...);
+
+template <typename P>
+inline constexpr bool repeats_within_hedge = false;
+template <typename... Ps>
+inline constexpr bool repeats_within_hedge<policies<Ps...>> = policies<Ps...>::repeats_within_hedge;
+
+/// Those of a client that hedges in two: outside, and for each request.
+inline call_settings parted(call_settings all) {
+    if (!all.hedge) return all;
+    const auto from = all.layers.begin() + static_cast<std::ptrdiff_t>(all.hedged_from);
+    if (from != all.layers.end() || all.watch) {
+        call_settings inner{forever, {from, all.layers.end()}};
+        inner.watch = all.watch;
+        all.inner = std::make_shared<const call_settings>(std::move(inner));
+    }
+    all.layers.erase(from, all.layers.end());
+    return all;
+}
 
 template <typename P>
 std::tuple<P> parts_of(const P& p) {
