@@ -94,7 +94,8 @@ private:
 ///     auto price = bus.client<price_of>("prices", spare | retry());   // out of the same purse
 ///
 /// It stands outside of the retries and hedges that share it; one without has one of its own. When
-/// nothing is left, the failure at hand is the call's, and no other request is made. After Finagle's RetryBudget.
+/// nothing is left, the failure at hand is the call's, and no other request is made. After
+/// Finagle's RetryBudget.
 ///
 /// Errors     `failed` with `rejected` from the constructor, where an option is out of its range;
 ///            from bus.client(), where it stands inside a retry or a hedge.
