@@ -42,6 +42,7 @@
 #include <posthaste/serve/gather.hpp>
 #include <posthaste/serve/message.hpp>
 #include <posthaste/serve/mode.hpp>
+#include <posthaste/serve/outbox.hpp>
 #include <posthaste/serve/permit.hpp>
 #include <posthaste/serve/publisher.hpp>
 #include <posthaste/serve/quorum.hpp>

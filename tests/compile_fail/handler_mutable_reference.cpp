@@ -1,5 +1,5 @@
 // EXPECT: the handler does not take this message;
-// EXPECT: write [](M m) or [](const M& m), with or without a second parameter context&
+// EXPECT: write [](M m) or [](const M& m), with or without a second parameter context& or outbox&
 #include <posthaste/posthaste.hpp>
 
 struct ask {

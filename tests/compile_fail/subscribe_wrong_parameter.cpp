@@ -1,5 +1,5 @@
 // EXPECT: the handler does not take this message;
-// EXPECT: write [](const E& e), with or without a second parameter context&
+// EXPECT: write [](const E& e), with or without a second parameter context& or outbox&
 #include <posthaste/posthaste.hpp>
 
 struct note {

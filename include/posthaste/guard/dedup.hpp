@@ -36,10 +36,7 @@ class deduped {
     template <typename M>
     using reply = result<reply_t<M>>;
     template <typename M>
-    static constexpr bool takes = takes_message<H, M> || takes_message_and_context<H, M>;
-    template <typename M>
-    using returned =
-        decltype(invoke_handler(std::declval<H&>(), std::declval<M&>(), std::declval<context&>()));
+    using returned = returned_by<H, M>;
     template <typename M>
     static consteval bool intact() {
         return leaves_intact<H, M, returned<M>>();
@@ -51,14 +48,14 @@ public:
 
     /// The message is the envelope's, and stays there as long as this runs.
     template <typename M>
-        requires std::same_as<M, std::remove_cvref_t<M>> && takes<M> && (!intact<M>())
-    task<reply<M>> operator()(M&& m, context& ctx) {
-        return handle(m, ctx);
+        requires std::same_as<M, std::remove_cvref_t<M>> && takes<H, M> && (!intact<M>())
+    task<reply<M>> operator()(M&& m, outbox& out) {
+        return handle(m, out);
     }
     template <typename M>
-        requires takes<M> && (intact<M>())
-    task<reply<M>> operator()(const M& m, context& ctx) {
-        return handle(const_cast<M&>(m), ctx);  // which its handler takes as const
+        requires takes<H, M> && (intact<M>())
+    task<reply<M>> operator()(const M& m, outbox& out) {
+        return handle(const_cast<M&>(m), out);  // which its handler takes as const
     }
 
 private:
@@ -69,10 +66,11 @@ private:
     using past = past_messages<key_type<M>, reply_t<M>>;
 
     template <typename M>
-    task<reply<M>> handle(M& m, context& ctx) {
+    task<reply<M>> handle(M& m, outbox& out) {
         static_assert(std::is_void_v<reply_t<M>> || std::copy_constructible<reply_t<M>>,
                       "dedup: a message that comes again gets a copy of the reply; write a reply "
                       "that can be copied");
+        const context& ctx = out.context();
         past<M>& known = past_of<M>();
         const key_type<M> key = dedup_key(key_of_, m, ctx);
         for (;;) {
@@ -84,7 +82,7 @@ private:
                 continue;
             }
             if constexpr (a_task<std::remove_cvref_t<returned<M>>>) {
-                auto work = invoke_handler(h_, m, ctx);
+                auto work = invoke_handler(h_, m, out);
                 if constexpr (std::is_void_v<typename decltype(work)::value_type>) {
                     co_await std::move(work);
                     co_return done<M>(turn, reply<M>(), ctx);
@@ -93,10 +91,10 @@ private:
                     co_return done<M>(turn, std::move(r), ctx);
                 }
             } else if constexpr (std::is_void_v<returned<M>>) {
-                invoke_handler(h_, m, ctx);
+                invoke_handler(h_, m, out);
                 co_return done<M>(turn, reply<M>(), ctx);
             } else {
-                reply<M> r = invoke_handler(h_, m, ctx);
+                reply<M> r = invoke_handler(h_, m, out);
                 co_return done<M>(turn, std::move(r), ctx);
             }
         }

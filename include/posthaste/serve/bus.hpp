@@ -62,7 +62,7 @@ public:
     ///     app.handle<order>("shop", keyed(&order::customer).capacity(64), handler);
     ///     app.handle<deposit, withdraw>("account", account{});   // it has an operator() for each
     ///
-    /// The callable takes (M) or (const M&), with or without a context&; it is a plain function or
+    /// The callable takes (M) or (const M&), with or without a context& or an outbox&; it is a plain function or
     /// a task; it returns M::reply or a result of it. It is stored in the bus until the bus is
     /// destroyed.
     ///
@@ -116,7 +116,7 @@ public:
     ///
     ///     auto audit = app.subscribe<order_placed>("orders.*", serial.capacity(64), handler);
     ///
-    /// The callable takes (const E&), or (E) for a copy of its own, with or without a context&. It
+    /// The callable takes (const E&), or (E) for a copy of its own, with or without a context& or an outbox&. It
     /// is destroyed once the subscription has ended and nothing of it runs any more. Any number may
     /// subscribe, at any time, also inside a handler.
     ///
@@ -187,6 +187,7 @@ public:
     }
 
 private:
+    friend class outbox;
     duration deadline() const noexcept;
     std::shared_ptr<const address> address_of(std::string_view name) const;
     result<void> add(
@@ -320,7 +321,44 @@ published bus::publish(std::string_view topic, Args&&... args) noexcept {
     }
     if (to && to->size() == 0) return core_->topics.nobody_heard(), published();
     return detail::publish<E>(
-        *core_, [&](shared_message<E>&) { return std::move(to); }, std::forward<Args>(args)...);
+        *core_, [&](shared_message<E>&) { return std::move(to); },
+        shared_message<E>::make(std::forward<Args>(args)...));
+}
+
+namespace detail {
+/// A topic by its name, for an outbox.
+template <typename E>
+struct held_topic {
+    using text = std::basic_string<char, std::char_traits<char>, recycling_allocator<char>>;
+    std::shared_ptr<bus_core> on;
+    text topic;
+    bus_core& core() const noexcept { return *on; }
+    listeners::reference hear(shared_message<E>&) const noexcept {
+        auto to = on->topics.recall(type_of<E>, topic);
+        return to ? to : on->topics.look_up(type_of<E>, topic);
+    }
+};
+}  // namespace detail
+
+template <typename E, typename... Args>
+result<void> outbox::publish(bus& on, std::string_view topic, Args&&... args) noexcept {
+    static_assert(detail::checked_message<E>());
+    static_assert(
+        requires { E{std::forward<Args>(args)...}; },
+        "these arguments make no message E; write the members as in E{...}, or pass an E");
+    if (on.core_->shut()) return detail::failure_at(topic, code::closed);
+    if (const auto fault = name_fault(topic); !fault.empty())
+        return detail::failure_at(topic, code::rejected, effect::none, "no valid topic");
+    using to = detail::held_topic<E>;
+    return detail::guarded(
+        [&] {
+            return detail::hold_publication<E>(*this, to{on.core_, typename to::text(topic)},
+                                               std::forward<Args>(args)...);
+        },
+        [&](const std::exception_ptr&) -> result<void> {
+            return detail::failure_at(topic, code::overloaded, effect::none,
+                                      "no memory for the message");
+        });
 }
 
 inline result<drain_account> bus::drain_for(duration grace) { return core_->drain(grace); }

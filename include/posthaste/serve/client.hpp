@@ -5,6 +5,7 @@
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/call.hpp>
 #include <posthaste/serve/guarded_call.hpp>
+#include <posthaste/serve/held_message.hpp>
 #include <posthaste/serve/message.hpp>
 #include <posthaste/serve/permit.hpp>
 #include <posthaste/serve/policy.hpp>
@@ -163,7 +164,8 @@ public:
     [[nodiscard]] reserve_operation<M> reserve() const noexcept {
         static_assert(carries<M>,
                       "this client does not carry that message; name it in bus.client<M...>(name)");
-        return reserve_operation<M>(to_, build<detail::place_request<M>>(), deadline_);
+        return reserve_operation<M>(to_, detail::make_or_not<detail::place_request<M>>(),
+                                    deadline_);
     }
 
     /// As send(), but later: after a delay, or at a point in time; at once, if that has passed.
@@ -216,16 +218,11 @@ public:
     }
 
 private:
-    // nullptr: no memory, or what the message is made of threw.
-    template <typename Envelope, typename... Args>
-    static Envelope* build(Args&&... args) noexcept {
-        return detail::guarded(
-            [&] { return detail::make_envelope<Envelope>(std::forward<Args>(args)...); },
-            [](const std::exception_ptr&) -> Envelope* { return nullptr; });
-    }
+    friend class outbox;
     template <template <typename> typename Operation, typename M, typename... Args>
     Operation<M> operation(Args&&... args) const noexcept {
-        detail::called<M>* const e = build<detail::called<M>>(std::forward<Args>(args)...);
+        detail::called<M>* const e =
+            detail::make_or_not<detail::called<M>>(std::forward<Args>(args)...);
         if constexpr (std::same_as<Operation<M>, call_operation<M>>) {
             if (policies_) return Operation<M>(*to_, e, policies_);
         }
@@ -236,7 +233,7 @@ private:
         const address::route route = to_->find(detail::type_of<M>);
         if (to_->shut()) return refused(code::closed);
         if (!route.how) return refused(code::no_handler, route.why_not());
-        envelope* const e = build<detail::sent<M>>(std::forward<Args>(args)...);
+        envelope* const e = detail::make_or_not<detail::sent<M>>(std::forward<Args>(args)...);
         if (!e) return refused(code::overloaded, "no memory for the message");
         e->how = route.how;
         const auto admission = route.to->put(*e, false);
@@ -259,6 +256,27 @@ private:
         if (due == never) return refused(code::rejected, "it would never be due");
         if (due <= now) return put<M>(std::forward<Args>(args)...);
         return send_later<Item<M>>(to_, route, due, period, std::forward<Args>(args)...);
+    }
+    template <typename M, typename... Args>
+    result<void> hold(outbox& out, Args&&... args) const noexcept {
+        static_assert(carries<M>,
+                      "this client does not carry that message; name it in bus.client<M...>(name)");
+        const address::route route = to_->find(detail::type_of<M>);
+        if (to_->shut()) return refused(code::closed);
+        if (!route.how) return refused(code::no_handler, route.why_not());
+        return detail::hold_message<M>(out, to_, route, std::forward<Args>(args)...);
+    }
+    // At `due`, or after `delay`, unless that is forever.
+    template <typename M, typename... Args>
+    result<void> hold_until(outbox& out, time_point due, duration delay,
+                            Args&&... args) const noexcept {
+        const address::route route = to_->find(detail::type_of<M>);
+        const time_point now = to_->home.now();
+        if (delay != forever) due = saturating_add(now, delay);
+        if (due <= now || !route.how) return hold<M>(out, std::forward<Args>(args)...);
+        if (to_->draining.load(std::memory_order_relaxed)) return refused(code::closed);
+        if (due == never) return refused(code::rejected, "it would never be due");
+        return detail::hold_until<M>(out, to_, route, due, std::forward<Args>(args)...);
     }
     failure refused(code c, detail::literal why = "") const noexcept {
         return detail::failure_at(to_->name, c, effect::none, why);

@@ -196,6 +196,7 @@ public:
         }
         if (!letter.empty()) tell(*made);
         const std::lock_guard guard(mutex_);
+        if (ended_) return;
         kept_.splice(kept_.end(), letter);
         if (kept_.size() > capacity_) gone.splice(gone.end(), kept_, kept_.begin());
     }
@@ -208,12 +209,14 @@ public:
             if (l->from_ == &from) l->from_ = nullptr;
     }
 
-    /// The bus is gone: what is here may hold clients of it, and so the bus itself.
+    /// The bus is gone: what is here may hold clients of it, and so the bus itself. Nothing is kept
+    /// any more.
     void end() noexcept {
         std::shared_ptr<const hook> gone;
         {
             const std::lock_guard guard(mutex_);
             gone.swap(hook_);
+            ended_ = true;
         }
         clear();
     }
@@ -275,6 +278,7 @@ private:
     std::size_t capacity_;
     std::uint64_t total_ = 0;
     std::uint64_t hook_failures_ = 0;
+    bool ended_ = false;
 };
 
 }  // namespace posthaste

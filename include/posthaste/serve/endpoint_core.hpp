@@ -128,6 +128,23 @@ public:
         places_.fetch_sub(1, std::memory_order_relaxed);
         return admission::accepted;
     }
+    /// A place for a message that comes if its sender succeeds: then put_promised(), otherwise
+    /// break_promise(). A queue that drops has room for everybody, but when it comes.
+    admission promise_place(envelope& e) noexcept {
+        if (!tracks(e)) return refuse(admission::overloaded);
+        if (drops()) return admission::accepted;
+        if (reserve() == 0) return refuse(admission::overloaded);
+        places_.fetch_add(1, std::memory_order_relaxed);
+        return admission::accepted;
+    }
+    /// Its sender has succeeded, and can be told nothing: what cannot be put is a dead letter.
+    void put_promised(envelope& e) noexcept {
+        if ((drops() ? put(e, false) : put_in_place(e)) == admission::accepted) return;
+        bury(e, detail::failure_at(name_, code::closed), true);
+    }
+    void break_promise() noexcept {
+        if (!drops()) give_place_back();
+    }
     void give_place_back() noexcept {
         places_.fetch_sub(1, std::memory_order_relaxed);
         count(given_back_);
@@ -419,6 +436,9 @@ private:
     }
 
     admission refuse(admission a) noexcept { return count(refused_), a; }
+    bool drops() const noexcept {
+        return full_ == when_full::drop_oldest || full_ == when_full::drop_newest;
+    }
     // False: it would have to be, and there is no memory for it.
     bool tracks(envelope& e) noexcept {
         return !again_ || asked(e) || e.is_tracked || e.track(home_.now());
@@ -718,6 +738,7 @@ inline void lane::close_case(failure* failed, bool intact) noexcept {
     envelope& e = *envelope_;
     put_down(e);
     running_ = nullptr;
+    if (!outbox_.empty()) failed ? outbox_.drop() : outbox_.release();
     if (failed) {
         if (failed->effect() == effect::none) failed->effect(effect::complete);  // it has run
         detail::add_to_path(*failed, of.name());

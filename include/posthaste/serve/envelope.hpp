@@ -194,6 +194,13 @@ Envelope* make_envelope(Args&&... args) {
                    });
 }
 
+/// nullptr: no memory, or what it is made of threw.
+template <typename T, typename... Args>
+T* make_or_not(Args&&... args) noexcept {
+    return guarded([&] { return make_envelope<T>(std::forward<Args>(args)...); },
+                   [](const std::exception_ptr&) -> T* { return nullptr; });
+}
+
 /// Builds an M from its members, as M{...} would.
 template <typename M>
 struct boxed {

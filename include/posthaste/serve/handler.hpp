@@ -6,6 +6,7 @@
 #include <posthaste/serve/envelope.hpp>
 #include <posthaste/serve/lane.hpp>
 #include <posthaste/serve/message.hpp>
+#include <posthaste/serve/outbox.hpp>
 #include <posthaste/serve/stream.hpp>
 
 #include <array>
@@ -44,12 +45,23 @@ template <typename H, typename M>
 concept takes_message = std::invocable<H&, M&&>;
 template <typename H, typename M>
 concept takes_message_and_context = std::invocable<H&, M&&, context&>;
+template <typename H, typename M>
+concept takes_message_and_outbox =
+    !takes_message<H, M> && !takes_message_and_context<H, M> && std::invocable<H&, M&&, outbox&>;
+template <typename H, typename M>
+concept takes =
+    takes_message<H, M> || takes_message_and_context<H, M> || takes_message_and_outbox<H, M>;
 
 template <typename H, typename M>
-decltype(auto) invoke_handler(H& h, M& m, context& ctx) {
+decltype(auto) invoke_handler(H& h, M& m, outbox& out) {
+    [[maybe_unused]] context& ctx = out.context();
     if constexpr (takes_message_and_context<H, M>) return std::invoke(h, std::move(m), ctx);
-    else return std::invoke(h, std::move(m));
+    else if constexpr (takes_message<H, M>) return std::invoke(h, std::move(m));
+    else return std::invoke(h, std::move(m), out);
 }
+template <typename H, typename M>
+using returned_by =
+    decltype(invoke_handler(std::declval<H&>(), std::declval<M&>(), std::declval<outbox&>()));
 
 template <typename T>
 struct unwrapped {
@@ -62,18 +74,20 @@ struct unwrapped<result<T>> {
     using type = T;
 };
 
+template <typename H, typename R, typename... Ps>
+constexpr bool takes_just() noexcept {
+    if constexpr (std::is_class_v<H>) {
+        return requires { static_cast<R (H::*)(Ps...)>(&H::operator()); } ||
+               requires { static_cast<R (H::*)(Ps...) const>(&H::operator()); };
+    } else {
+        return std::is_convertible_v<H, R (*)(Ps...)>;
+    }
+}
 /// Does it take the message by reference, so that it is intact afterwards? R: what it returns.
 template <typename H, typename M, typename R>
 constexpr bool leaves_intact() noexcept {
-    if constexpr (std::is_class_v<H>) {
-        return requires { static_cast<R (H::*)(const M&)>(&H::operator()); } ||
-               requires { static_cast<R (H::*)(const M&) const>(&H::operator()); } ||
-               requires { static_cast<R (H::*)(const M&, context&)>(&H::operator()); } ||
-               requires { static_cast<R (H::*)(const M&, context&) const>(&H::operator()); };
-    } else {
-        return std::is_convertible_v<H, R (*)(const M&)> ||
-               std::is_convertible_v<H, R (*)(const M&, context&)>;
-    }
+    return takes_just<H, R, const M&>() || takes_just<H, R, const M&, context&>() ||
+           takes_just<H, R, const M&, outbox&>();
 }
 
 inline failure thrown_failure(const std::exception_ptr& thrown) noexcept {
@@ -87,10 +101,8 @@ inline failure thrown_failure(const std::exception_ptr& thrown) noexcept {
 
 template <typename H, typename M>
 consteval bool checked_answer() {
-    if constexpr (takes_message<H, M> || takes_message_and_context<H, M>) {
-        using given = decltype(invoke_handler(std::declval<H&>(), std::declval<M&>(),
-                                              std::declval<context&>()));
-        using value = typename unwrapped<std::remove_cvref_t<given>>::type;
+    if constexpr (takes<H, M>) {
+        using value = typename unwrapped<std::remove_cvref_t<returned_by<H, M>>>::type;
         using reply = reply_t<M>;
         static_assert(
             !std::is_void_v<reply> || std::is_void_v<value>,
@@ -106,17 +118,16 @@ consteval bool checked_answer() {
 template <typename H, typename M>
 consteval bool checked_handler() {
     static_assert(checked_message<M>());
-    static_assert(takes_message<H, M> || takes_message_and_context<H, M>,
+    static_assert(takes<H, M>,
                   "the handler does not take this message; write [](M m) or [](const M& m), "
-                  "with or without a second parameter context&");
+                  "with or without a second parameter context& or outbox&");
     return checked_answer<H, M>();
 }
 
 /// Runs one handler on one message type; a const M is a message that is shared.
 template <typename H, typename M>
 class handling {
-    using returned =
-        decltype(invoke_handler(std::declval<H&>(), std::declval<M&>(), std::declval<context&>()));
+    using returned = returned_by<H, M>;
     using given = std::remove_cvref_t<returned>;
     using reply = reply_t<M>;
 
@@ -124,14 +135,15 @@ public:
     /// It yields the values of a stream; a task may give somebody else's.
     static constexpr bool streams = !a_task<given> && a_stream<typename unwrapped<given>::type>;
     static constexpr bool suspends = a_task<given> || streams;
-    static constexpr bool hears_stop = suspends || takes_message_and_context<H, M>;
+    static constexpr bool hears_stop =
+        suspends || takes_message_and_context<H, M> || takes_message_and_outbox<H, M>;
 
     static bool start(H& h, lane& l) noexcept {
         M& m = l.handled().as<M>();
         if constexpr (a_task<given>) {
             given t;
             const bool threw = guarded(
-                [&] { return t = invoke_handler(h, m, l.ctx()), false; },
+                [&] { return t = invoke_handler(h, m, l.out()), false; },
                 [&](const std::exception_ptr& e) { return close(l, thrown_failure(e)), true; });
             if (threw) return true;
             if (!t) {
@@ -143,7 +155,7 @@ public:
             return l.start(p, &finish);
         } else if constexpr (streams) {
             result<reply> r = guarded(
-                [&] { return result<reply>(invoke_handler(h, m, l.ctx())); },
+                [&] { return result<reply>(invoke_handler(h, m, l.out())); },
                 [](const std::exception_ptr& e) { return result<reply>(thrown_failure(e)); });
             auto* const p = r ? r->to_start() : nullptr;
             if (!p) return close(l, std::move(r)), true;  // refused, or somebody else's stream
@@ -153,8 +165,8 @@ public:
             guarded(
                 [&] {
                     if constexpr (std::is_void_v<given>)
-                        invoke_handler(h, m, l.ctx()), close(l, result<reply>());
-                    else close(l, result<reply>(invoke_handler(h, m, l.ctx())));
+                        invoke_handler(h, m, l.out()), close(l, result<reply>());
+                    else close(l, result<reply>(invoke_handler(h, m, l.out())));
                 },
                 [&](const std::exception_ptr& e) { close(l, thrown_failure(e)); });
             return true;
@@ -257,7 +269,7 @@ private:
 };
 
 template <typename H, typename M>
-concept takes_const = std::invocable<H&, const M&> || std::invocable<H&, const M&, context&>;
+concept takes_const = takes<H, const M>;
 
 /// Hands the message to the callable as a const one: it may be needed again.
 template <typename H>
@@ -265,15 +277,10 @@ class keeping_handler {
 public:
     explicit keeping_handler(H h) : h_(std::move(h)) {}
 
-    template <typename M>
-        requires std::invocable<H&, const M&>
-    decltype(auto) operator()(const M& m) {
-        return std::invoke(h_, m);
-    }
-    template <typename M>
-        requires std::invocable<H&, const M&, context&>
-    decltype(auto) operator()(const M& m, context& ctx) {
-        return std::invoke(h_, m, ctx);
+    template <typename M, typename... With>
+        requires std::invocable<H&, const M&, With&...>
+    decltype(auto) operator()(const M& m, With&... with) {
+        return std::invoke(h_, m, with...);
     }
 
 private:

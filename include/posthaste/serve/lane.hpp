@@ -6,6 +6,7 @@
 #include <posthaste/run/task.hpp>
 #include <posthaste/serve/account.hpp>
 #include <posthaste/serve/envelope.hpp>
+#include <posthaste/serve/outbox.hpp>
 #include <posthaste/serve/whereabouts.hpp>
 #include <posthaste/wait/context.hpp>
 #include <posthaste/wait/stop.hpp>
@@ -64,7 +65,8 @@ public:
     bool start(detail::promise_base& p, void (*finish)(lane&, bool ended) noexcept) noexcept;
     detail::promise_base& running() noexcept { return *running_; }
     envelope& handled() noexcept { return *envelope_; }
-    context& ctx() noexcept { return context_; }
+    const context& ctx() const noexcept { return context_; }
+    outbox& out() noexcept { return outbox_; }
     /// The caller goes on with the answer in the envelope before the handler's end, which then has
     /// none. One who has gone asks, or has asked, the handler to stop.
     void answer_early() noexcept;
@@ -122,6 +124,7 @@ private:
     alignas(detail::cache_line) std::atomic<std::uintptr_t> current_ = 0;
     std::atomic<const endpoint_core*> awaited_ = nullptr;  // the last it began to wait for
     std::atomic<duration::rep> awaited_since_ = unknown, began_ = unknown;
+    outbox outbox_{context_};  // at the end: here is room
 };
 
 }  // namespace posthaste

@@ -5,6 +5,7 @@
 #include <posthaste/serve/bus_core.hpp>
 #include <posthaste/serve/listeners.hpp>
 #include <posthaste/serve/message.hpp>
+#include <posthaste/serve/outbox.hpp>
 #include <posthaste/serve/shared_message.hpp>
 
 #include <cstdint>
@@ -61,15 +62,53 @@ published deliver(bus_core& core, const listeners& to, shared_message<M>& m) noe
     return sum;
 }
 
-/// `hear(shared_message<M>&)` gives those who listen.
-template <typename M, typename Hear, typename... Args>
-published publish(bus_core& core, Hear hear, Args&&... args) noexcept {
-    auto* const m = shared_message<M>::make(std::forward<Args>(args)...);
+/// `hear(shared_message<M>&)` gives those who listen. Takes over a hold.
+template <typename M, typename Hear>
+published publish(bus_core& core, Hear hear, shared_message<M>* m) noexcept {
     if (!m) return {.why_not = code::overloaded};
     const listeners::reference to = hear(*m);
     if (to) return deliver(core, *to, *m);
     m->let_go();
     return {.why_not = code::overloaded};
+}
+
+/// What is to be published once its sender has succeeded. `To` knows its bus, `to.core()`, and who
+/// listens, `to.hear(shared_message<M>&)`.
+template <typename M, typename To>
+class held_publication final : public held_effect {
+public:
+    held_publication(To to, shared_message<M>& m) noexcept : to_(std::move(to)), message_(&m) {}
+    ~held_publication() {
+        if (message_) message_->let_go();
+    }
+
+    void release() noexcept override {
+        bus_core& core = to_.core();
+        if (!core.gone.load(std::memory_order_relaxed)) {
+            const auto hear = [this](shared_message<M>& m) { return to_.hear(m); };
+            if (!publish(core, hear, std::exchange(message_, nullptr)))
+                core.topics.nobody_heard();  // no memory to find out who listens
+        }
+        drop();
+    }
+    void drop() noexcept override {
+        std::destroy_at(this);
+        deallocate(this);
+    }
+
+private:
+    To to_;
+    shared_message<M>* message_;
+};
+
+/// Errors     overloaded: no memory, or what the message or `To` is made of threw.
+template <typename M, typename To, typename... Args>
+result<void> hold_publication(outbox& out, To to, Args&&... args) noexcept {
+    auto* const m = shared_message<M>::make(std::forward<Args>(args)...);
+    auto* const held = m ? make_or_not<held_publication<M, To>>(std::move(to), *m) : nullptr;
+    if (held) return out.hold(*held), result<void>();
+    if (m) m->let_go();
+    return failure::because(code::overloaded, effect::none, "no memory for the message");
 }
 
 }  // namespace detail
@@ -105,20 +144,19 @@ public:
         if (core.shut()) return {.why_not = code::closed};
         if (line_->latest) {
             return detail::publish<M>(
-                core,
-                [&](shared_message<M>& m) {
-                    return core.topics.hear_and_keep(*line_, *line_->latest, m);
-                },
-                std::forward<Args>(args)...);
+                core, [&](shared_message<M>& m) { return line_->hear(m); },
+                shared_message<M>::make(std::forward<Args>(args)...));
         }
         const listeners::reference to = core.topics.hear(*line_);
         if (to && to->size() == 0) return core.topics.nobody_heard(), published();
         return detail::publish<M>(
-            core, [&](shared_message<M>&) { return to; }, std::forward<Args>(args)...);
+            core, [&](shared_message<M>&) { return to; },
+            shared_message<M>::make(std::forward<Args>(args)...));
     }
 
 private:
     friend class bus;
+    friend class outbox;
     struct line : topic_line {
         line(std::shared_ptr<bus_core> c, std::string_view name, bool keeps) : core(std::move(c)) {
             type = &detail::type_of<M>;
@@ -127,11 +165,30 @@ private:
             core->topics.join(*this);
         }
         ~line() { core->topics.leave(*this); }
+        listeners::reference hear(shared_message<M>& m) noexcept {
+            return latest ? core->topics.hear_and_keep(*this, *latest, m)
+                          : core->topics.hear(*this);
+        }
         const std::shared_ptr<bus_core> core;
         kept_message* latest = nullptr;
     };
     publisher(std::shared_ptr<bus_core> core, std::string_view topic, bool keeps)
         : line_(std::make_shared<line>(std::move(core), topic, keeps)) {}
+
+    struct held_line {
+        std::shared_ptr<line> at;
+        bus_core& core() const noexcept { return *at->core; }
+        listeners::reference hear(shared_message<M>& m) const noexcept { return at->hear(m); }
+    };
+    template <typename... Args>
+    result<void> hold(outbox& out, Args&&... args) const noexcept {
+        static_assert(
+            requires { M{std::forward<Args>(args)...}; },
+            "these arguments make no message of this publisher; write the members as in "
+            "M{...}, or pass an M");
+        if (line_->core->shut()) return detail::failure_at(topic(), code::closed);
+        return detail::hold_publication<M>(out, held_line{line_}, std::forward<Args>(args)...);
+    }
 
     std::shared_ptr<line> line_;
 };

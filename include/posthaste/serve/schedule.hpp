@@ -26,6 +26,8 @@ public:
     /// Has it sent when it is due. Until it is over, `held`, which its holder keeps, points to it.
     /// False: nothing is taken any more.
     bool add(item& i, item*& held) noexcept;
+    /// The same for one that nobody holds. What is not taken any more is given up.
+    void add(item& i) noexcept;
     /// True: it was not sent, and will not be.
     bool cancel(item*& held) noexcept;
     /// nullptr: nobody holds it any more.
@@ -45,6 +47,7 @@ public:
 
 private:
     void send(item& i) noexcept;
+    void enter(item& i) noexcept;
     void bury(envelope& e, const address& to, code c, detail::literal why) noexcept;
     void forget(item& i) noexcept;
 
@@ -108,14 +111,28 @@ private:
 inline bool schedule::add(item& i, item*& held) noexcept {
     const std::lock_guard guard(mutex_);
     if (closed_) return false;
+    i.holder_ = &held;
+    held = &i;
+    enter(i);
+    return true;
+}
+
+inline void schedule::add(item& i) noexcept {
+    {
+        const std::lock_guard guard(mutex_);
+        if (!closed_) return enter(i);
+        ++given_up_;
+    }
+    bury(*i.message(), i.to_, code::closed, "it was not due yet");
+}
+
+// Under mutex_.
+inline void schedule::enter(item& i) noexcept {
     i.after_ = first_;
     i.link_ = &first_;
     if (first_) first_->link_ = &i.after_;
     first_ = &i;
-    i.holder_ = &held;
-    held = &i;
     i.to_.home.arm(i, i.due_);  // within: what fires at once waits for this lock
-    return true;
 }
 
 inline bool schedule::cancel(item*& held) noexcept {

@@ -16,18 +16,18 @@ namespace posthaste::detail {
 template <typename H, typename E>
 consteval bool checked_subscriber() {
     static_assert(checked_message<E>());
-    constexpr bool takes = takes_message<H, const E> || takes_message_and_context<H, const E>;
-    constexpr bool takes_its_own = takes_message<H, E> || takes_message_and_context<H, E>;
-    static_assert(takes || !takes_its_own || std::copy_constructible<E>,
+    constexpr bool takes_it = takes<H, const E>;
+    constexpr bool takes_its_own = takes<H, E>;
+    static_assert(takes_it || !takes_its_own || std::copy_constructible<E>,
                   "many share this message, and it cannot be copied; write [](const E& e)");
     static_assert(
-        takes || !(takes_its_own && std::copy_constructible<E>),
+        takes_it || !(takes_its_own && std::copy_constructible<E>),
         "many share this message, so none may change it; write [](const E& e), or [](E e) "
         "for a copy");
-    static_assert(takes || takes_its_own,
+    static_assert(takes_it || takes_its_own,
                   "the handler does not take this message; write [](const E& e), with or without a "
-                  "second parameter context&");
-    if constexpr (takes) return checked_answer<H, const E>();
+                  "second parameter context& or outbox&");
+    if constexpr (takes_it) return checked_answer<H, const E>();
     else return false;
 }
 
