@@ -1,7 +1,8 @@
 // Shows    messages that are not lost: rides are accepted by a call, at once; their payments and
 //          notices are decoupled by queues. Payment is down for a while at the peak: rides are
 //          still accepted, payments are delivered again until they are taken, each rider's in
-//          order.
+//          order. A ride that cannot be entered in the book is refused, and nobody pays for it: its
+//          payment and its notice are in an outbox until then.
 // Prints   what became of 400 rides. Time is virtual, so it takes no time, and is always the same.
 // Next     activity.cpp: real flight records, and a queue that waits.
 #include <posthaste/posthaste.hpp>
@@ -14,6 +15,7 @@
 
 using namespace std::chrono_literals;
 using posthaste::delivery;
+using posthaste::outbox;
 using posthaste::result;
 using posthaste::task;
 
@@ -22,6 +24,7 @@ struct ride_accepted {
 };
 struct request_ride {
     using reply = ride_accepted;
+    static constexpr bool idempotent = true;  // one that failed has done nothing: it may be retried
     int rider;
 };
 struct payment {
@@ -57,6 +60,25 @@ private:
     int repeated_ = 0;
 };
 
+/// Where rides are entered: every fiftieth time it is busy.
+class book {
+public:
+    result<void> enter(const request_ride& r) {
+        if (++times_ % 50 == 0) {
+            ++busy_;
+            return posthaste::failure(posthaste::code::unavailable);
+        }
+        rides_.push_back(r);
+        return {};
+    }
+    int next() const { return static_cast<int>(rides_.size()) + 1; }
+    int busy() const { return busy_; }
+
+private:
+    std::vector<request_ride> rides_;
+    int times_ = 0, busy_ = 0;
+};
+
 /// Rides are numbered as they come, so each rider's payments must be in that order.
 bool in_order(const std::vector<payment>& made) {
     std::map<int, int> last;
@@ -88,6 +110,7 @@ int main() {
     posthaste::simulation world(1);
     posthaste::bus bus(world);
     bank provider(world);
+    book entries;
     int told = 0;
 
     bus.handle<payment>("payment",
@@ -100,17 +123,19 @@ int main() {
     });
     bus.handle<request_ride>(
         "rides",
-        [next = 0, pay = bus.client<payment>("payment"),
-         tell = bus.client<notice>("notice")](request_ride r) mutable -> result<ride_accepted> {
-            const int ride = ++next;
-            if (auto queued = pay.send(ride, r.rider); !queued) return queued.error();
-            tell.send(ride);
-            return ride_accepted{ride};
+        [&entries, pay = bus.client<payment>("payment"), tell = bus.client<notice>("notice")](
+            const request_ride& r, outbox& out) -> result<ride_accepted> {
+            const int ride = entries.next();
+            if (auto queued = out.send(pay, ride, r.rider); !queued) return queued.error();
+            if (auto queued = out.send(tell, ride); !queued) return queued.error();
+            if (auto entered = entries.enter(r); !entered) return entered.error();
+            return ride_accepted{ride};  // and now the two are sent
         });
 
-    const auto rides = bus.client<request_ride>("rides");
+    const auto rides = bus.client<request_ride>("rides", posthaste::retry());
     const int accepted = bus.run([&] { return peak(rides, 400, 40); });
     std::printf("8 s of peak, payment down for 4 s of it: %d of 400 rides accepted\n", accepted);
+    std::printf("%d requests could not be entered: not paid, and made again\n", entries.busy());
     std::printf("at its end %s\n",
                 provider.made().size() < 400 ? "some payments are not made yet" : "all is paid");
 

@@ -35,6 +35,9 @@ struct note {
 struct event_note {
     long key;
 };
+struct held_note {
+    long key;
+};
 constexpr long subscribers = 8;
 struct keyed_text {
     std::string key;  // too long to be stored in place: must not be copied for each message
@@ -68,6 +71,16 @@ void make_endpoints(bus& app, counters& c) {
     app.handle<note>("serial", serial, handler);
     app.handle<note>("parallel", parallel(4), handler);
     app.handle<note>("keyed", keyed(&note::key), handler);
+    const auto log = app.client<note>("serial");
+    const auto tell = app.publisher<event_note>("held");
+    app.handle<held_note>("held", [&app, log, tell](held_note h, outbox& out) {
+        if (!out.send(log, h.key) || !out.send_after(log, 1us, h.key) ||
+            !out.publish(tell, h.key) ||
+            !out.publish<event_note>(app, "held.by.a.name.too.long.to.be.stored.in.place", h.key)) {
+            ++errors;
+        }
+        return h.key % 3 == 0 ? result<void>(failure(code::unavailable)) : result<void>();
+    });
     app.handle<note>("waits", serial.capacity(4).full(when_full::wait), handler);
     // A key that stands still, beside which all others pass.
     app.handle<note>("evicts", keyed(&note::key).capacity(2 * window).full(when_full::drop_oldest),
@@ -89,6 +102,8 @@ void make_endpoints(bus& app, counters& c) {
         else app.subscribe<event_note>(to, keyed(&event_note::key), hear).keep();
     }
     app.subscribe<event_note>(topics("latest").latest(), hear).keep();
+    app.subscribe<event_note>("held", hear).keep();
+    app.subscribe<event_note>("held.>", hear).keep();
     app.handle<keyed_text>("texts", keyed(&keyed_text::key), [&c](const keyed_text&) {
         c.handled.fetch_add(1, std::memory_order_relaxed);
     });
@@ -159,6 +174,17 @@ task<> send_later(client<note> c, std::atomic<long>& handled) {
             if (!c.send_after(1h, n).cancel()) ++errors;
         }
         while (handled - before != i + some) co_await yield();
+    }
+}
+// A third of the handlers fail, so that what they hold vanishes; they are called, as a message that
+// fails is a dead letter, which takes memory.
+task<> hold_many(client<held_note> c, std::atomic<long>& handled) {
+    const long before = handled;
+    for (long i = 0, sent = 0; i != rounds; ++i) {
+        const auto r = co_await c.call(i);
+        sent += r.has_value();
+        if (r.has_value() != (i % 3 != 0)) ++errors;
+        while (handled - before != 4 * sent) co_await yield();
     }
 }
 task<> send_again(client<note> c, std::atomic<long>& handled) {
@@ -262,6 +288,7 @@ void all_on(const char* where, bus& app, counters& c, On on) {
        [&] { return send_many(app.client<note>("evicts"), c.handled, 8); });
     go("stream", [&] { return take_streams(app.client<count_to>("stream")); });
     go("send_after", [&] { return send_later(app.client<note>("serial"), c.handled); });
+    go("held in an outbox", [&] { return hold_many(app.client<held_note>("held"), c.handled); });
     go("send_every", [&] { return send_again(app.client<note>("serial"), c.handled); });
     go("refused", [&] { return be_refused(app.client<ask>("full")); });
     const auto to = app.publisher<event_note>("events.happened");

@@ -316,6 +316,38 @@ void mode_and_policy_examples() {
     demand(!report.send(), "deadline: none");
 }
 
+struct sale {
+    int rider;
+    int price;
+};
+struct sold_one {
+    int rider;
+};
+int attempts_at_the_book = 0;
+task<> enter_in_the_book(sale) {
+    co_await sleep_for(1ms);
+    if (++attempts_at_the_book < 3) throw 1;
+}
+
+void outbox_example() {
+    simulation world;
+    bus bus(world);
+    int paid = 0, heard = 0;
+    bus.handle<payment>("pay", [&](payment p) { paid += p.amount; });
+    bus.subscribe<sold_one>("sales.*", [&](const sold_one& s) { heard += s.rider; }).keep();
+    const auto pay = bus.client<payment>("pay");
+    const auto sold = bus.publisher<sold_one>("sales.made");
+    bus.handle<sale>("sales", serial.at_least_once(),
+                     [pay, sold](const sale& s, outbox& out) -> task<> {
+                         out.send(pay, s.rider, s.price);  // as pay.send(s.rider, s.price)
+                         out.publish(sold, s.rider);  // as sold.publish(s.rider)
+                         co_await enter_in_the_book(s);  // if this throws, neither is sent
+                     });
+    demand(bus.client<sale>("sales").send(7, 30).has_value(), "outbox");
+    world.advance(1min);
+    demand(attempts_at_the_book == 3 && paid == 30 && heard == 7, "outbox: sent once");
+}
+
 struct charge {
     using reply = int;
     int order;
@@ -445,6 +477,7 @@ int main() {
     demand(sync_wait(when_any_example()) == "too slow", "when_any");
     bus_examples();
     mode_and_policy_examples();
+    outbox_example();
     guard_examples();
     dedup_examples();
     simulation_example();

@@ -1,6 +1,8 @@
 // Contract 4 and 10 on real threads: messages that fail and are delivered again, while buses are
 // drained and destroyed. Each that was accepted was handled, or is a dead letter, and there is an
-// attempt for each; per sender and per key the order is kept.
+// attempt for each; per sender and per key the order is kept. What their handlers send through an
+// outbox, some of it from several threads at once, is sent once for each that was handled, in
+// order.
 // redelivery_race [buses]
 #include <posthaste/posthaste.hpp>
 
@@ -32,8 +34,18 @@ struct job {
     int key() const { return n % keys; }
 };
 
+/// What the handler of a job sends.
+struct done_note {
+    std::size_t at;  // by which endpoint
+    int from;
+    int n;
+    std::size_t part;
+};
+constexpr std::size_t parts = 3;
+
 posthaste::testing::mistakes wrong;
-outcome handled("handled"), again("handled after a failure"), exhausted("given up after the last"),
+outcome held("held by several threads at once"), dead_note("held, and then shut out"),
+    handled("handled"), again("handled after a failure"), exhausted("given up after the last"),
     left("left at the end of the grace"), rejected("rejected"), in_time("drained in time"),
     cut_short("cut short");
 
@@ -42,6 +54,11 @@ struct one_bus {
     std::atomic<long> accepted = 0, done = 0, dead = 0;
     std::array<int, senders> last{};  // of a serial endpoint, by sender
     std::array<std::array<int, senders>, keys> last_of_key{};
+    std::atomic<long> due = 0, noted = 0, heard = 0, dead_notes = 0;
+    std::array<int, senders> last_noted{};  // of a serial endpoint, by sender
+    std::array<std::array<std::array<std::array<std::atomic<int>, parts>, messages + 1>, senders>,
+               names.size()>
+        notes{};
 
     explicit one_bus(int round) {
         bus_options options;
@@ -52,10 +69,20 @@ struct one_bus {
                              .in_place = static_cast<unsigned>(round % 3),
                              .delay = std::chrono::microseconds(20),
                              .max_delay = std::chrono::microseconds(100)};
-        make(names[0], serial.at_least_once(how));
-        make(names[1], parallel(2).at_least_once(how));
-        make(names[2], keyed(&job::key).at_least_once(how));
+        make(0, serial.at_least_once(how));
+        make(1, parallel(2).at_least_once(how));
+        make(2, keyed(&job::key).at_least_once(how));
+        app->handle<done_note>("notes", serial.capacity(4096), [this](done_note d) {
+            if (d.at == 0 && d.part == 0)
+                in_order(last_noted[static_cast<std::size_t>(d.from)], d.n);
+            count(d);
+            ++noted;
+        });
+        app->subscribe<done_note>(topics("notes").named("listener"), parallel(2).capacity(4096),
+                                  [this](const done_note&) { ++heard; })
+            .keep();
         app->dead_letters().on_letter([this](const dead_letter& l) {
+            if (const auto* d = l.get<done_note>()) return note_lost(l, *d);
             ++dead;
             wrong.expect(l.get<job>() != nullptr, "a dead letter is whole");
             if (l.reason().code() == code::closed) left.seen();
@@ -63,21 +90,57 @@ struct one_bus {
             else if (l.attempts() == 4) exhausted.seen();
         });
     }
+    void count(const done_note& d) {
+        const int before =
+            notes[d.at][static_cast<std::size_t>(d.from)][static_cast<std::size_t>(d.n)][d.part]++;
+        wrong.expect(before == 0, "what a handler sends is sent once");
+    }
+    void note_lost(const dead_letter& l, const done_note& d) {
+        wrong.expect(l.reason().code() == code::closed, "there was room for all that was held");
+        if (l.endpoint() != "notes") return;
+        count(d);
+        ++dead_notes;
+        dead_note.seen();
+    }
     template <typename Mode>
-    void make(const std::string& name, const Mode& mode) {
+    void make(std::size_t at, const Mode& mode) {
+        const auto to = app->client<done_note>("notes");
+        const auto tell = app->publisher<done_note>("notes");
         app->handle<job>(
-            name, mode, [this, name](const job& j, context& ctx) -> task<result<void>> {
-                if (name == names[0]) in_order(last[static_cast<std::size_t>(j.from)], j.n);
-                if (name == names[2])
+            names[at], mode, [this, at, to, tell](const job& j, outbox& out) -> task<result<void>> {
+                const context& ctx = out.context();
+                if (at == 0) in_order(last[static_cast<std::size_t>(j.from)], j.n);
+                if (at == 2)
                     in_order(last_of_key[static_cast<std::size_t>(j.key())]
                                         [static_cast<std::size_t>(j.from)],
                              j.n);
                 const unsigned chance =
                     testing::scatter(static_cast<unsigned>(j.n + 100 * j.from), ctx.attempt());
+                bool ok = out.send(to, at, j.from, j.n, std::size_t{0}).has_value() &&
+                          out.publish(tell, at, j.from, j.n, std::size_t{0}).has_value();
+                int sent = 1;
+                if (chance % 7 == 0) {
+                    std::atomic<int> by_tasks = 0;
+                    scope s(co_await this_context);
+                    for (std::size_t part = 1; part != parts; ++part) {
+                        s.spawn(
+                            [&](std::size_t p) -> task<> {
+                                by_tasks += out.send(to, at, j.from, j.n, p).has_value();
+                                co_return;
+                            },
+                            part);
+                    }
+                    co_await s.join();
+                    ok = ok && by_tasks == 2;
+                    sent += 2;
+                    held.seen();
+                }
+                wrong.expect(ok, "it is held");
                 if (chance % 3 == 0) co_await sleep_for(std::chrono::microseconds(chance % 50));
                 if (chance % 5 < 2) co_return failure(code::handler_failed);
                 if (chance % 29 == 0) co_return delivery::reject("no");
                 ++done;
+                due += sent;
                 handled.seen();
                 if (ctx.attempt() > 1) again.seen();
                 co_return {};
@@ -100,9 +163,11 @@ struct one_bus {
                 app->drain(round % 4 == 0 ? 1min : std::chrono::microseconds(round % 1000));
             wrong.expect(drained->total.adds_up(), "the account adds up");
             (drained->in_time ? in_time : cut_short).seen();
+            wrong.expect(!drained->in_time || heard == done, "what was held is published once");
         }
         app.reset();
         wrong.expect(done + dead == accepted, "each was handled, or is a dead letter");
+        wrong.expect(noted + dead_notes == due, "what was held is sent, or is a dead letter");
     }
 };
 
@@ -126,5 +191,6 @@ int main(int argc, char** argv) {
         dog.pat("a bus");
     }
     wrong.expect(detail::live_frames == 0, "no frame is left");
-    return testing::summary(wrong, handled, again, exhausted, left, rejected, in_time, cut_short);
+    return testing::summary(wrong, held, dead_note, handled, again, exhausted, left, rejected,
+                            in_time, cut_short);
 }

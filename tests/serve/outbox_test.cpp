@@ -160,6 +160,25 @@ TEST_CASE("outbox: it has the handler's context") {
     CHECK(stopped);
 }
 
+TEST_CASE("outbox: a handler with one leaves its message whole, and may be asked to stop") {
+    testing::no_frames_left frames;
+    world w;
+    const auto fails = [](const order&, outbox&) { return result<void>(failure(code::rejected)); };
+    w.app.handle<order>("orders", fails);
+    w.app.handle<pay>("payments", serial.at_least_once(),
+                      [](const pay&, outbox&) -> task<> { throw std::runtime_error("no"); });
+    CHECK(w.app.client<order>("orders").send(7));
+    CHECK(w.app.client<pay>("payments").send(8));
+    w.sim.advance(1h);
+    std::vector<int> whole;
+    w.app.dead_letters().for_each([&](const dead_letter& l) {
+        if (const auto* o = l.get<order>()) whole.push_back(o->id);
+        if (const auto* p = l.get<pay>()) whole.push_back(p->order);
+    });
+    CHECK(whole == std::vector{7, 8});
+    CHECK(detail::handling<decltype(fails), order>::hears_stop);
+}
+
 namespace {
 template <typename Mode>
 void sent_once(const Mode& mode) {
@@ -727,7 +746,6 @@ TEST_CASE("outbox: a bus that dies destroys what stands still, and what that hel
     {
         simulation sim;
         bus app(sim);
-        event never_set;
         app.handle<held>("held", [](const held&) { FAIL("it was never sent"); });
         app.handle<order>("orders", [&](order, outbox& out) -> task<> {
             CHECK(out.send(app.client<held>("held"), counted));

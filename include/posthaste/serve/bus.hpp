@@ -62,9 +62,9 @@ public:
     ///     app.handle<order>("shop", keyed(&order::customer).capacity(64), handler);
     ///     app.handle<deposit, withdraw>("account", account{});   // it has an operator() for each
     ///
-    /// The callable takes (M) or (const M&), with or without a context& or an outbox&; it is a plain function or
-    /// a task; it returns M::reply or a result of it. It is stored in the bus until the bus is
-    /// destroyed.
+    /// The callable takes (M) or (const M&), alone, with a context& or with an outbox&; it is a
+    /// plain function or a task; it returns M::reply or a result of it. It is stored in the bus
+    /// until the bus is destroyed.
     ///
     /// Errors     throws `failed` with code rejected: a bad name, a name that is taken, a bad
     ///            capacity.
@@ -116,9 +116,9 @@ public:
     ///
     ///     auto audit = app.subscribe<order_placed>("orders.*", serial.capacity(64), handler);
     ///
-    /// The callable takes (const E&), or (E) for a copy of its own, with or without a context& or an outbox&. It
-    /// is destroyed once the subscription has ended and nothing of it runs any more. Any number may
-    /// subscribe, at any time, also inside a handler.
+    /// The callable takes (const E&), or (E) for a copy of its own, alone, with a context& or with
+    /// an outbox&. It is destroyed once the subscription has ended and nothing of it runs any more.
+    /// Any number may subscribe, at any time, also inside a handler.
     ///
     /// Errors     throws `failed` with code rejected: a bad pattern, name or capacity; closed: the
     ///            bus drains.

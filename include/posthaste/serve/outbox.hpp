@@ -41,26 +41,26 @@ private:
 }  // namespace detail
 
 /// Holds back what a handler sends and publishes until it has succeeded; if it fails, all of that
-/// vanishes, and nobody has heard of it. A handler that takes one has one:
+/// vanishes, and nobody has heard of it. A handler that takes one has one, anew for each message:
 ///
-///     bus.handle<order>("orders", serial.at_least_once(),
-///                       [pay, placed](const order& o, outbox& out) -> task<> {
-///         out.send(pay, o.id, o.amount);    // as pay.send(o.id, o.amount)
-///         out.publish(placed, o.id);        // as placed.publish(o.id)
-///         co_await enter_in_the_book(o);    // if this throws, neither is sent
-///     });
+///     bus.handle<sale>("sales", serial.at_least_once(),
+///                      [pay, sold](const sale& s, outbox& out) -> task<> {
+///                          out.send(pay, s.rider, s.price);  // as pay.send(s.rider, s.price)
+///                          out.publish(sold, s.rider);  // as sold.publish(s.rider)
+///                          co_await enter_in_the_book(s);  // if this throws, neither is sent
+///                      });
 ///
 /// It succeeds when it returns without a failure, whether or not its caller still waits. Then all
-/// is sent before its caller goes on, and before the next message. If its message is delivered
-/// again, each attempt begins with an empty outbox, so what it sends is sent once. What does not go
-/// through the outbox is not held: clients' own sends, and calls, whose handlers have outboxes of
-/// their own.
+/// is sent before its caller goes on and, where order is kept, before the next message. If its
+/// message is delivered again, each attempt begins with an empty outbox, so what it sends is sent
+/// once. What does not go through the outbox is not held: clients' own sends, and calls, whose
+/// handlers have outboxes of their own.
 ///
-/// Errors     what is refused is refused at once, as if it were sent: closed, no_handler, overloaded
-///            (full, or no memory); rejected. What is accepted finds room: a send keeps a place in
-///            the queue, until the handler ends. A queue that drops never refuses, and drops when
-///            the message comes. A queue that is shut meanwhile, by the end of a drain's grace: a
-///            dead letter, `closed`.
+/// Errors     what is refused is refused at once, as if it were sent: closed, no_handler,
+///            overloaded (full, or no memory), rejected. What is accepted finds room: a send keeps
+///            a place in the queue until the handler ends. A queue that drops never refuses, and
+///            drops when the message comes. If the queue is shut meanwhile, by the end of a drain's
+///            grace, it is a dead letter, `closed`.
 /// Ordering   all is sent in the order in which the handler gave it; a plain send of the handler
 ///            overtakes it.
 /// Threads    any, of the handler and of the tasks that it waits for. It must not be used after the
@@ -89,7 +89,7 @@ public:
 
     /// As `to.send_after(delay, args...)`: the time counts from now, not from the handler's end. If
     /// it is due before that, it is sent then.
-    /// Errors     as client::send_after(). If the bus drains before the handler ends, a dead letter.
+    /// Errors     as client::send_after(). If the bus drains meanwhile, it is a dead letter.
     template <std::nullptr_t = nullptr, typename... Ms, typename Rep, typename Period,
               typename... Args>
     result<void> send_after(const client<Ms...>& to, std::chrono::duration<Rep, Period> delay,
