@@ -799,6 +799,7 @@ TEST_CASE(
                 sim.advance(0ms);
                 REQUIRE(running == 0);
             }
+            sim.advance(0ms);  // nobody is about to go on who is destroyed now
             under_way.clear();
             REQUIRE(few.in_flight() == 0);
             const auto n = weather.counts();
