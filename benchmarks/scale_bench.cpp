@@ -1,5 +1,6 @@
 // What it costs when there is much of it.  SPDX-License-Identifier: BSL-1.0
 #include "measure.hpp"
+#include "open_load.hpp"
 #include "posthaste_call.hpp"
 #include "workloads.hpp"
 
@@ -9,8 +10,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
+
+#if defined(__GLIBC__)
+#  include <malloc.h>
+#endif
 
 namespace {
 
@@ -106,6 +114,85 @@ private:
     std::uint64_t made_ = 0;
 };
 
+// --- idle ones -----------------------------------------------------------------------------------
+
+/// What the program has of malloc(), with what that keeps for itself; 0 where nobody can say.
+std::size_t bytes_in_use() {
+#if defined(__GLIBC__)
+    const auto all = ::mallinfo2();
+    return all.uordblks + all.hblkhd;
+#else
+    return 0;
+#endif
+}
+
+/// `member` makes the i-th, on a bus.
+template <typename Member>
+void measure_idle(benchmark::State& s, const Member& member) {
+    posthaste::run_loop loop;
+    std::optional<posthaste::bus> bus(std::in_place, loop);
+    for (std::size_t i = 0; i != 1000; ++i) member.make(*bus, workload::idle_members + i);
+    bus.emplace(loop);
+    const std::size_t before = bytes_in_use();
+    const auto begin = steady::now();
+    for (std::size_t i = 0; i != workload::idle_members; ++i) member.make(*bus, i);
+    const auto made = steady::now();
+    const std::size_t bytes = bytes_in_use() - before;
+    const auto end_begins = steady::now();
+    bus.reset();
+    const std::chrono::duration<double, std::nano> both =
+        (made - begin) + (steady::now() - end_begins);
+    constexpr auto n = static_cast<double>(workload::idle_members);
+    if (bytes != 0)
+        s.counters["in bytes"] =
+            static_cast<double>(bytes) / n - static_cast<double>(member.its_own);
+    s.counters["in ns, made and destroyed"] = both.count() / n;
+}
+
+struct note {
+    std::uint64_t key;
+};
+constexpr auto ignore = [](const note&) {};
+constexpr std::size_t handler_bytes =
+    sizeof(posthaste::detail::handler_of<std::remove_const_t<decltype(ignore)>, note>);
+
+template <typename Mode>
+class idle_endpoint {
+public:
+    explicit idle_endpoint(Mode m) : mode_(m) {}
+    void operator()(benchmark::State& s) const { measure_idle(s, *this); }
+    void make(posthaste::bus& b, std::size_t i) const {
+        b.handle<note>(std::to_string(i), mode_, ignore);
+    }
+    static constexpr std::size_t its_own = handler_bytes + sizeof(std::string);
+
+private:
+    Mode mode_;
+};
+
+/// All of the same topic, or each of its own, whose last token is kept apart.
+template <typename Mode, bool Same>
+class idle_subscriber {
+public:
+    explicit idle_subscriber(Mode m) : mode_(m) {}
+    void operator()(benchmark::State& s) const { measure_idle(s, *this); }
+    void make(posthaste::bus& b, std::size_t i) const {
+        b.subscribe<note>(Same ? "topic" : std::to_string(i), mode_, ignore).keep();
+    }
+    static constexpr std::size_t its_own = handler_bytes + (Same ? 1 : 2) * sizeof(std::string);
+
+private:
+    Mode mode_;
+};
+
+template <typename Mode>
+bool contend_idle(const std::string& name, Mode m) {
+    contend_under_load<idle_endpoint<Mode>>(workload::idle("endpoint"), name, m);
+    contend_under_load<idle_subscriber<Mode, true>>(workload::idle("subscriber"), name, m);
+    return contend_under_load<idle_subscriber<Mode, false>>(
+        workload::idle("subscriber of its own topic"), name, m);
+}
+
 // --- as timers grow ------------------------------------------------------------------------------
 
 adder impatient(posthaste::bus& b) {
@@ -144,6 +231,10 @@ private:
     contend<calls_among>(workload::among_endpoints, "posthaste, of 100,000", 100'000u),
     contend<calls_among_a_million>(workload::among_endpoints, "posthaste, of 1,000,000"),
     contend<make_endpoints>(workload::make_endpoint, "posthaste"),
+
+    contend_idle("posthaste", posthaste::serial),
+    contend_idle("posthaste, parallel(4)", posthaste::parallel(4)),
+    contend_idle("posthaste, keyed", posthaste::keyed(&note::key)),
 
     contend<calls_among_timers>(workload::among_timers, "posthaste", 0u),
     contend<calls_among_timers>(workload::among_timers, "posthaste, among 1,000", 1'000u),

@@ -34,6 +34,9 @@ int main() {
         [&](unsigned) { return all_seen(before, handled, closed); },
         [&](unsigned) {  // who has the bus
             app->handle<job>("jobs", [&](job) { handled.seen(); });
+            const client<job> first = app->client<job>("jobs");  // or the other one sends first
+            const auto sent = first.send(0);
+            wrong.expect(sent || sent.error().code() == code::overloaded, "refused to who made it");
             stumble(3);
             app.reset();
         },

@@ -45,20 +45,17 @@ TEST_CASE("address: says why a message cannot go") {
     CHECK_FALSE(a.find(detail::type_of<ask>).how);
     CHECK(a.find(detail::type_of<ask>).why_not().text() == std::string("nobody has that name"));
 
+    CHECK(a.find(detail::type_of<ask>).why() == code::no_handler);
+
     dead_letters dead;
-    struct endpoint final : endpoint_core {
-        using endpoint_core::endpoint_core;
-        lane* claim(envelope&) noexcept override { return nullptr; }
-        void for_each_lane(void*, void (*)(void*, lane&)) override {}
-        bool idle() const noexcept override { return true; }
-        bool enqueue(envelope&) noexcept override { return false; }
-        envelope* take(lane&) noexcept override { return nullptr; }
-        bool release(lane&) noexcept override { return true; }
-        envelope* take_oldest() noexcept override { return nullptr; }
-        void shut() noexcept override {}
-    } e("shop", sim, dead, std::make_unique<handles_ask>(), 1, when_full::reject);
-    a.endpoint = &e;
-    CHECK(a.find(detail::type_of<ask>).to == &e);
+    REQUIRE(a.endpoint.give(std::make_unique<detail::plan_of<serial_mode, ask>>(
+        sim, dead, std::make_unique<handles_ask>(), serial)));
+    CHECK_FALSE(a.endpoint.made());
+    endpoint_core* const made = a.find(detail::type_of<ask>).to;
+    REQUIRE(made);
+    CHECK(made->name() == "shop");
+    CHECK(a.endpoint.made() == made);
+    CHECK(a.find(detail::type_of<ask>).to == made);
     CHECK(a.find(detail::type_of<ask>).how == &handles_ask::entries[0]);
     CHECK_FALSE(a.find(detail::type_of<note>).how);
     CHECK(a.find(detail::type_of<note>).why_not().text() ==

@@ -26,21 +26,21 @@ TEST_CASE("listeners: hold the subscribers, until the last who knows them lets g
     for (int i = 0; i != 3; ++i) {
         const auto fn = [](const note&) {};
         using handler_type = detail::subscriber_handler<decltype(fn), note>;
-        auto e = detail::make_endpoint<const note>("name", sim, dead,
-                                                   std::make_unique<handler_type>(fn), serial);
-        all.push_back(new subscriber(board, "t", std::move(e)));
+        all.push_back(new subscriber(board, "t", "",
+                                     std::make_unique<detail::plan_of<serial_mode, const note>>(
+                                         sim, dead, std::make_unique<handler_type>(fn), serial)));
         REQUIRE(board.add(*all.back(), draining, [] {}));
     }
     auto known = listeners::make(3, 17);
     REQUIRE(known);
     CHECK(known->version() == 17);
     CHECK(known->size() == 0);
-    for (subscriber* s : all) known->add(*s);
+    for (subscriber* s : all) CHECK(known->add(*s));
     CHECK(known->size() == 3);
     std::size_t i = 0;
     for (const listeners::one& l : *known) {
         CHECK(l.who == all[i]);
-        CHECK(l.to == &all[i]->endpoint());
+        CHECK(l.to == all[i]->endpoint().made());
         CHECK(l.how == &all[i++]->how());
     }
     for (subscriber* s : all) {

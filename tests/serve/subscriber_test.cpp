@@ -23,9 +23,9 @@ struct parts {
     subscriber* make(const char* pattern) {
         const auto fn = [held = held](const note&) {};
         using handler_type = detail::subscriber_handler<decltype(fn), note>;
-        auto e = detail::make_endpoint<const note>("name", sim, dead,
-                                                   std::make_unique<handler_type>(fn), serial);
-        auto* const s = new subscriber(board, pattern, std::move(e));
+        auto* const s = new subscriber(board, pattern, "name",
+                                       std::make_unique<detail::plan_of<serial_mode, const note>>(
+                                           sim, dead, std::make_unique<handler_type>(fn), serial));
         REQUIRE(board.add(*s, draining, [] {}));
         return s;
     }
@@ -33,7 +33,7 @@ struct parts {
         auto* const e =
             detail::make_envelope<detail::sent<const note>>(*shared_message<note>::make(n));
         e->how = &s.how();
-        CHECK(s.endpoint().put(*e, false) == endpoint_core::admission::accepted);
+        CHECK(s.needed()->put(*e, false) == endpoint_core::admission::accepted);
     }
 };
 
@@ -43,7 +43,7 @@ TEST_CASE("subscriber: at rest its handler goes with its end, itself with the la
     parts p;
     subscriber* const s = p.make("a.*");
     CHECK(s->pattern() == "a.*");
-    CHECK(s->endpoint().name() == "name");
+    CHECK(s->name() == "name");
     CHECK(p.held.use_count() == 2);
     CHECK_FALSE(s->busy());
     CHECK_FALSE(s->retired().is_set());

@@ -26,9 +26,10 @@ struct parts {
     std::unique_ptr<subscriber> make(const std::string& pattern, const std::string& name = "name") {
         const auto fn = [](const note&) {};
         using handler_type = detail::subscriber_handler<decltype(fn), note>;
-        auto e = detail::make_endpoint<const note>(name, sim, dead,
-                                                   std::make_unique<handler_type>(fn), serial);
-        return std::make_unique<subscriber>(board, pattern, std::move(e));
+        return std::make_unique<subscriber>(
+            board, pattern, name,
+            std::make_unique<detail::plan_of<serial_mode, const note>>(
+                sim, dead, std::make_unique<handler_type>(fn), serial));
     }
     subscriber& add(const std::string& pattern, const std::string& name = "name") {
         auto s = make(pattern, name);
@@ -43,7 +44,7 @@ struct parts {
         auto* const e =
             detail::make_envelope<detail::sent<const note>>(*shared_message<note>::make(1));
         e->how = &s.how();
-        CHECK(s.endpoint().put(*e, false) == endpoint_core::admission::accepted);
+        CHECK(s.needed()->put(*e, false) == endpoint_core::admission::accepted);
         sim.drive_ready();
     }
     std::size_t listed() {

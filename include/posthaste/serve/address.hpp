@@ -2,7 +2,7 @@
 #pragma once
 
 #include <posthaste/run/executor.hpp>
-#include <posthaste/serve/endpoint_core.hpp>
+#include <posthaste/serve/lazy_endpoint.hpp>
 
 #include <atomic>
 #include <memory>
@@ -24,14 +24,19 @@ struct address {
     struct route {
         endpoint_core* to = nullptr;
         const handler::entry* how = nullptr;
+        bool no_memory = false;  ///< for the endpoint, which is made only now
+        code why() const noexcept { return no_memory ? code::overloaded : code::no_handler; }
         detail::literal why_not() const noexcept {
-            return to ? detail::literal("it does not take this message")
-                      : detail::literal("nobody has that name");
+            return no_memory ? detail::literal("no memory for its endpoint")
+                   : to      ? detail::literal("it does not take this message")
+                             : detail::literal("nobody has that name");
         }
     };
     route find(const detail::message_type& type) const noexcept {
-        endpoint_core* const to = endpoint.load(std::memory_order_acquire);  // (1)
-        return {to, to ? to->find(type) : nullptr};
+        bool no_memory = false;
+        endpoint_core* to = endpoint.made();
+        if (!to) to = endpoint.make(name, nullptr, no_memory);
+        return {to, to ? to->find(type) : nullptr, no_memory};
     }
     /// While the bus drains, only what already runs on it may still send.
     bool shut() const noexcept {
@@ -45,7 +50,7 @@ struct address {
     const duration deadline;  ///< of a call, where its client says nothing else
     const std::weak_ptr<const void> owner;  ///< what this is a part of
     schedule* later = nullptr;  ///< the bus's, set when this is made
-    std::atomic<endpoint_core*> endpoint = nullptr;  // (1) acquires the endpoint from bus (1)
+    mutable lazy_endpoint endpoint;  ///< made by whoever sends first
     // The bus was destroyed. relaxed: whoever finds it set touches nothing, whoever misses it finds
     // the endpoint shut.
     std::atomic<bool> gone = false;

@@ -10,7 +10,7 @@
 #include <posthaste/serve/bus_core.hpp>
 #include <posthaste/serve/client.hpp>
 #include <posthaste/serve/dead_letters.hpp>
-#include <posthaste/serve/make_endpoint.hpp>
+#include <posthaste/serve/lazy_endpoint.hpp>
 #include <posthaste/serve/mode.hpp>
 #include <posthaste/serve/publisher.hpp>
 #include <posthaste/serve/subscriber_handler.hpp>
@@ -68,6 +68,8 @@ public:
     ///
     /// Errors     throws `failed` with code rejected: a bad name, a name that is taken, a bad
     ///            capacity.
+    /// Cost       about 250 bytes; its queue and what else it needs is made with its first message,
+    ///            which is refused as overloaded if there is no memory for that.
     template <typename... Ms, typename Fn>
     void handle(std::string_view name, Fn fn) {
         handle<Ms...>(name, serial, std::move(fn));
@@ -189,10 +191,14 @@ public:
 private:
     friend class outbox;
     duration deadline() const noexcept;
+    template <typename... Ms, typename Mode>
+    std::unique_ptr<endpoint_plan> plan(std::unique_ptr<handler> h, const Mode& mode) const {
+        return std::make_unique<detail::plan_of<Mode, Ms...>>(core_->home, core_->dead,
+                                                              std::move(h), mode);
+    }
     std::shared_ptr<const address> address_of(std::string_view name) const;
-    result<void> add(
-        std::string_view name, std::string_view fault,
-        const std::function<std::unique_ptr<endpoint_core>(bus_core&, std::string)>& make);
+    result<void> add(std::string_view name, std::string_view fault,
+                     const std::function<std::unique_ptr<endpoint_plan>()>& plan);
     result<drain_account> drain_for(duration grace);
     template <typename E>
     posthaste::publisher<E> publisher_of(std::string_view topic, bool keeps) {
@@ -201,7 +207,6 @@ private:
         return posthaste::publisher<E>(core_, topic, keeps);
     }
 
-    // (1) releases an endpoint, as it was made, to the clients that find it: address (1).
     std::shared_ptr<bus_core> core_;
 };
 
@@ -223,8 +228,8 @@ inline std::shared_ptr<const address> bus::address_of(std::string_view name) con
 inline account bus::counts(std::string_view name) const {
     account a;
     bool found = false;
-    core_->for_each_named([&](endpoint_core& e) {
-        if (e.name() == name) a = e.counts(), found = true;
+    core_->for_each_named([&](address& at) {
+        if (at.name == name) a = at.endpoint.counts(), found = true;
     });
     if (found) return a;
     for (const auto& [who, messages] : core_->topics.accounts())
@@ -232,48 +237,40 @@ inline account bus::counts(std::string_view name) const {
     return a;
 }
 
-inline result<void> bus::add(
-    std::string_view name, std::string_view fault,
-    const std::function<std::unique_ptr<endpoint_core>(bus_core&, std::string)>& make) {
+inline result<void> bus::add(std::string_view name, std::string_view fault,
+                             const std::function<std::unique_ptr<endpoint_plan>()>& plan) {
     if (!fault.empty()) return failure(code::rejected, effect::none, std::string(fault));
     fault = name_fault(name);
     if (!fault.empty()) return detail::bad_name(name, fault);
     if (core_->draining.load(std::memory_order_relaxed))
         return failure(code::closed).path(std::string(name));
     address& at = core_->find_or_make(name);
-    auto made = make(*core_, std::string(name));
+    auto made = plan();
     const std::lock_guard guard(core_->mutex);
     if (core_->draining.load(std::memory_order_relaxed))  // else drain() sees the endpoint
         return failure(code::closed).path(at.name);
-    if (at.endpoint.load(std::memory_order_relaxed)) {
-        return failure::because(code::rejected, effect::none, "that name has a handler already")
-            .path(at.name);
-    }
-    core_->endpoints.push_back(std::move(made));
-    at.endpoint.store(core_->endpoints.back().get(), std::memory_order_release);  // (1)
-    return {};
+    core_->with_endpoint.push_back(&at);
+    if (at.endpoint.give(std::move(made))) return {};
+    core_->with_endpoint.pop_back();
+    return failure::because(code::rejected, effect::none, "that name has a handler already")
+        .path(at.name);
 }
 
 template <typename... Ms, typename Mode, typename Fn>
 result<void> bus::try_handle(std::string_view name, const Mode& mode, Fn fn) {
     static_assert(sizeof...(Ms) > 0,
                   "bus.handle: name the messages; write bus.handle<M>(name, fn)");
-    return add(name, mode.fault(), [&](bus_core& c, std::string n) {
+    return add(name, mode.fault(), [&] {
         if constexpr (detail::redelivers<Mode>) {
             static_assert((detail::takes_const<Fn, Ms> && ...),
                           "at_least_once: the handler takes the message away, but it may be needed "
                           "again; write [](const M& m)");
-            using handler_type = detail::handler_of<detail::keeping_handler<Fn>, Ms...>;
-            auto made = detail::make_endpoint<Ms...>(
-                std::move(n), c.home, c.dead,
-                std::make_unique<handler_type>(detail::keeping_handler<Fn>(std::move(fn))),
-                mode.mode());
-            made->deliver_at_least_once(mode.how());
-            return made;
+            using kept = detail::keeping_handler<Fn>;
+            return plan<Ms...>(
+                std::make_unique<detail::handler_of<kept, Ms...>>(kept(std::move(fn))), mode);
         } else {
-            using handler_type = detail::handler_of<Fn, Ms...>;
-            return detail::make_endpoint<Ms...>(
-                std::move(n), c.home, c.dead, std::make_unique<handler_type>(std::move(fn)), mode);
+            return plan<Ms...>(std::make_unique<detail::handler_of<Fn, Ms...>>(std::move(fn)),
+                               mode);
         }
     });
 }
@@ -289,16 +286,9 @@ result<subscription> bus::try_subscribe(const topics& which, const Mode& mode, F
             return detail::bad_name(which.name(), fault);
     }
     auto h = std::make_unique<detail::subscriber_handler<Fn, E>>(std::move(fn));
-    std::unique_ptr<endpoint_core> e;
-    if constexpr (detail::redelivers<Mode>) {
-        e = detail::make_endpoint<const E>(which.name(), core_->home, core_->dead, std::move(h),
-                                           mode.mode());
-        e->deliver_at_least_once(mode.how());
-    } else {
-        e = detail::make_endpoint<const E>(which.name(), core_->home, core_->dead, std::move(h),
-                                           mode);
-    }
-    auto s = std::make_unique<subscriber>(core_->topics, which.pattern(), std::move(e));
+    auto s = std::make_unique<subscriber>(core_->topics, which.pattern(),
+                                          which.is_named() ? which.name() : std::string(),
+                                          plan<const E>(std::move(h), mode));
     if (!core_->topics.add(*s, core_->draining, [&] {
             if (which.wants_latest()) detail::hear_latest<E>(core_->topics, *s);
         })) {

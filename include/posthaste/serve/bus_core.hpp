@@ -61,15 +61,15 @@ public:
         return gone.load(std::memory_order_relaxed) ||
                (draining.load(std::memory_order_relaxed) && !home.here());
     }
-    /// Those with a name.
+    /// The addresses that have an endpoint.
     template <typename F>
     void for_each_named(F f) {
-        for (std::size_t i = 0; endpoint_core* const e = endpoint_number(i); ++i) f(*e);
+        for (std::size_t i = 0; address* const a = address_number(i); ++i) f(*a);
     }
-    /// The subscribers', too.
+    /// Calls `f(lazy_endpoint&)` for those and the subscribers'.
     template <typename F>
     void for_each_endpoint(F f) {
-        for_each_named(f);
+        for_each_named([&](address& a) { f(a.endpoint); });
         topics.for_each([&](subscriber& s) { f(s.endpoint()); });
     }
     // False: all is at rest. One look does not tell, as a message may pass from an endpoint not
@@ -85,8 +85,8 @@ public:
     }
     drain_account accounts(bool at_rest) {
         drain_account sum;
-        for_each_named([&](endpoint_core& e) {
-            sum.endpoints.push_back({e.name(), at_rest ? e.last_counts() : e.counts()});
+        for_each_named([&](address& a) {
+            sum.endpoints.push_back({a.name, a.endpoint.counts(at_rest)});
             sum.total += sum.endpoints.back().messages;
         });
         sum.scheduled = later.given_up();
@@ -121,7 +121,7 @@ public:
             const std::lock_guard guard(drain_mutex);
             come_to_rest(options.grace);
         }
-        for_each_endpoint([](endpoint_core& e) { e.discard(); });  // what still may come in
+        for_each_endpoint([](lazy_endpoint& e) { e.discard(); });  // what still may come in
         if (own) own->stop();
         if (home.idle_here()) destroy_what_stands_still();
         else stops_by(never);  // somebody else's threads may still run what does not heed the stop
@@ -130,7 +130,7 @@ public:
             for (auto& a : addresses) a.second->gone.store(true, std::memory_order_relaxed);
         }
         gone.store(true, std::memory_order_relaxed);
-        for_each_named([](endpoint_core& e) { e.forget_handler(); });
+        for_each_named([](address& a) { a.endpoint.forget_handler(); });
         topics.end();
         dead.end();
     }
@@ -143,18 +143,24 @@ public:
     std::atomic<bool> draining = false;  // relaxed, as address::gone; see there
     std::atomic<bool> gone = false;  // the same
     switchboard topics;
-    std::mutex
-        mutex;  // guards the two below; addresses and endpoints themselves stay where they are
+    std::mutex mutex;  // guards the two below; addresses themselves stay where they are
     std::unordered_map<std::string_view, std::unique_ptr<address>> addresses;  // by their own names
-    std::vector<std::unique_ptr<endpoint_core>> endpoints;
+    std::vector<address*> with_endpoint;
     std::mutex drain_mutex;
     std::optional<bool> rested_in_time;  // guarded by drain_mutex, as the next one
     std::optional<drain_account> drained;
 
 private:
-    endpoint_core* endpoint_number(std::size_t i) {
+    address* address_number(std::size_t i) {
         const std::lock_guard guard(mutex);
-        return i < endpoints.size() ? endpoints[i].get() : nullptr;
+        return i < with_endpoint.size() ? with_endpoint[i] : nullptr;
+    }
+    // Of those that are made: the others are at rest.
+    template <typename F>
+    void for_each_lane(void* with, F f) {
+        for_each_endpoint([&](lazy_endpoint& e) {
+            if (endpoint_core* const made = e.made()) made->for_each_lane(with, f);
+        });
     }
     // What drain() and end() do, once; needs no memory.
     void come_to_rest(duration grace) {
@@ -163,22 +169,22 @@ private:
         later.close();
         const time_point end = saturating_add(home.now(), grace);
         rests_by(end);
-        for_each_endpoint([](endpoint_core& e) { e.close(); });
+        for_each_endpoint([](lazy_endpoint& e) { e.close(); });
         rested_in_time = rests_by(end);  // what came in just before has the rest of the grace
         if (*rested_in_time) return;
-        for_each_endpoint([](endpoint_core& e) { e.discard(); });
+        for_each_endpoint([](lazy_endpoint& e) { e.discard(); });
         stops_by(saturating_add(home.now(), std::chrono::milliseconds(100)));
     }
     bool any_busy() {
         if (topics.busy()) return true;
         const std::lock_guard guard(mutex);
-        return later.busy() || std::any_of(endpoints.begin(), endpoints.end(),
-                                           [](const auto& e) { return !e->idle(); });
+        return later.busy() || std::any_of(with_endpoint.begin(), with_endpoint.end(),
+                                           [](const address* a) { return !a->endpoint.idle(); });
     }
     std::uint64_t begun() {
         std::uint64_t sum = topics.begun();
         const std::lock_guard guard(mutex);
-        for (const auto& e : endpoints) sum += e->begun();
+        for (const address* const a : with_endpoint) sum += a->endpoint.begun();
         return sum;
     }
     // Asks all handlers to stop until they have; again and again, as one may just be starting.
@@ -186,9 +192,7 @@ private:
         return home.drive_while(
             [](void* c) {
                 bus_core& self = *static_cast<bus_core*>(c);
-                self.for_each_endpoint([](endpoint_core& e) {
-                    e.for_each_lane(nullptr, [](void*, lane& l) { l.cancel(nullptr); });
-                });
+                self.for_each_lane(nullptr, [](void*, lane& l) { l.cancel(nullptr); });
                 return self.busy();
             },
             this, end);
@@ -196,10 +200,8 @@ private:
     void destroy_what_stands_still() noexcept {
         do {
             home.drive_ready();
-            for_each_endpoint([this](endpoint_core& e) {
-                e.for_each_lane(&home, [](void* h, lane& l) {
-                    while (l.abandon()) static_cast<executor*>(h)->drive_ready();
-                });
+            for_each_lane(&home, [](void* h, lane& l) {
+                while (l.abandon()) static_cast<executor*>(h)->drive_ready();
             });
         } while (busy());  // a sender on another thread is about to bring its message
     }

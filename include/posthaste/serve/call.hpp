@@ -43,7 +43,7 @@ public:
         if (!envelope_) return refuse(code::overloaded, "no memory for the message");
         const address::route route = to_.find(envelope_->type());
         if (to_.shut()) return refuse(code::closed);
-        if (!route.how) return refuse(code::no_handler, route.why_not());
+        if (!route.how) return refuse(route.why(), route.why_not());
         const context& ctx = *f.under;
         if (ctx.stop_requested()) return refuse(code::cancelled);
 

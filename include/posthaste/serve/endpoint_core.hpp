@@ -68,6 +68,8 @@ public:
     }
     /// Before it is used. Without a keeper it lives as long as the bus.
     void kept_by(endpoint_keeper& k) noexcept { keeper_ = &k; }
+    /// In place of the handler it was made with, with the same entries. Before it is used.
+    void take_over(std::unique_ptr<handler> h) noexcept { handler_ = std::move(h); }
 
     const std::string& name() const noexcept { return name_; }
     executor& home() const noexcept { return home_; }

@@ -35,11 +35,14 @@ public:
 
     /// With room for so many, whom add() brings. Null: no memory.
     static reference make(std::size_t room, std::uint64_t version) noexcept;
-    /// Requires   it is subscribed, under the switchboard's lock.
-    void add(subscriber& s) noexcept {
+    /// False: no memory for its endpoint. Requires: it is subscribed, under the switchboard's lock.
+    bool add(subscriber& s) noexcept {
+        endpoint_core* const to = s.needed();
+        if (!to) return false;
         s.hold_once();
-        ::new (static_cast<void*>(const_cast<one*>(end()))) one{&s, &s.endpoint(), &s.how()};
+        ::new (static_cast<void*>(const_cast<one*>(end()))) one{&s, to, &s.how()};
         ++count_;
+        return true;
     }
 
 private:
@@ -100,7 +103,7 @@ inline listeners::reference listeners::make(std::size_t room, std::uint64_t vers
 struct topic_line {
     const detail::message_type* type = nullptr;
     std::string topic;
-    detail::spin_lock lock;     // guards `seen`; in the switchboard's table, all above, too
+    detail::spin_lock lock;  // guards `seen`; in the switchboard's table, all above, too
     listeners::reference seen;  // null: not known
     topic_line* before = nullptr;  // in the switchboard's list of them, under its mutex
     topic_line* after = nullptr;

@@ -124,7 +124,7 @@ public:
 private:
     result<permit<M>> take() noexcept {
         endpoint_core* const at = std::exchange(envelope_->granted, nullptr);
-        return permit<M>(to_, address::route{at, envelope_->how});
+        return permit<M>(to_, address::route{at, envelope_->how, false});
     }
 
     std::shared_ptr<const address> to_;

@@ -4,6 +4,7 @@
 #include <posthaste/carry/topic_tree.hpp>
 #include <posthaste/serve/account.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
+#include <posthaste/serve/lazy_endpoint.hpp>
 #include <posthaste/wait/event.hpp>
 
 #include <atomic>
@@ -45,14 +46,26 @@ class subscriber final : public endpoint_keeper,
                          public detail::subscriber_link {
 public:
     /// Held twice: by the switchboard, and by the handle to come.
-    subscriber(switchboard& on, std::string pattern, std::unique_ptr<endpoint_core> e) noexcept
-        : subscriber_link(false), on_(on), pattern_(std::move(pattern)), endpoint_(std::move(e)) {
-        endpoint_->kept_by(*this);
-    }
+    /// Without a name it is called by its pattern.
+    subscriber(switchboard& on, std::string pattern, const std::string& name,
+               std::unique_ptr<endpoint_plan> p)
+        : subscriber_link(false),
+          on_(on),
+          pattern_(std::move(pattern)),
+          name_(name.empty() ? nullptr : std::make_unique<const std::string>(name)),
+          how_(p->only()),
+          endpoint_(std::move(p)) {}
 
-    endpoint_core& endpoint() const noexcept { return *endpoint_; }
+    lazy_endpoint& endpoint() noexcept { return endpoint_; }
+    /// nullptr: no memory for it. While it is subscribed.
+    endpoint_core* needed() noexcept {
+        bool no_memory = false;
+        endpoint_core* const made = endpoint_.made();
+        return made ? made : endpoint_.make(name(), this, no_memory);
+    }
+    const std::string& name() const noexcept { return name_ ? *name_ : pattern_; }
     const std::string& pattern() const noexcept { return pattern_; }
-    const handler_entry& how() const noexcept { return endpoint_->only(); }
+    const handler_entry& how() const noexcept { return how_; }
 
     /// Takes nothing more. `finish`: handles what is queued; or else it is given up.
     /// False: it had ended before.
@@ -95,7 +108,7 @@ public:
     /// Also while a lane is between its rest and the end of what it does here.
     bool busy() const noexcept {
         const std::uint64_t seen = state_.load(std::memory_order_acquire);  // (5)
-        return (seen & holds) == 0 || (seen & lanes) != 0 || !endpoint_->idle();
+        return (seen & holds) == 0 || (seen & lanes) != 0 || !endpoint_.idle();
     }
 
 private:
@@ -109,7 +122,9 @@ private:
 
     switchboard& on_;
     const std::string pattern_;
-    const std::unique_ptr<endpoint_core> endpoint_;
+    const std::unique_ptr<const std::string> name_;  // nullptr: the pattern
+    const handler_entry& how_;
+    lazy_endpoint endpoint_;
     event retired_;
 
     // state_: the holds, lanes that hold it among them; those lanes; `ending`: somebody ends it;

@@ -53,14 +53,16 @@ private:
 /// Puts the latest messages of its topics into its queue, as far as there is room.
 template <typename E>
 void hear_latest(switchboard& board, subscriber& s) noexcept {
-    std::size_t room = s.endpoint().capacity();
+    std::size_t heard = 0;
     board.for_each_latest<E>(s.pattern(), [&](shared_message<E>& m) {
-        envelope* const e = room != 0 ? make_envelope<sent<const E>>(m) : nullptr;
-        if (!e) return s.endpoint().count_refused();
-        --room;
+        endpoint_core* const to = s.needed();
+        if (!to) return;
+        envelope* const e = heard != to->capacity() ? make_envelope<sent<const E>>(m) : nullptr;
+        if (!e) return to->count_refused();
+        ++heard;
         m.hold();
         e->how = &s.how();
-        static_cast<void>(s.endpoint().put(*e, false));
+        static_cast<void>(to->put(*e, false));
     });
 }
 

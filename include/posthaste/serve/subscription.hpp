@@ -104,7 +104,7 @@ public:
     /// All zero, if it is of nothing.
     account counts() const { return who_ ? who_->endpoint().counts() : account(); }
     std::string_view name() const noexcept {
-        return who_ ? std::string_view(who_->endpoint().name()) : std::string_view();
+        return who_ ? std::string_view(who_->name()) : std::string_view();
     }
     std::string_view pattern() const noexcept {
         return who_ ? std::string_view(who_->pattern()) : std::string_view();
@@ -129,7 +129,7 @@ private:
         static_cast<void>(core);  // it lives as long as this
         auto done = co_await held.who->retired().wait();
         if (!done) co_return std::move(done).error();
-        co_return held.who->endpoint().last_counts();
+        co_return held.who->endpoint().counts(true);
     }
     static task<result<account>> refuse(failure why) { co_return why; }
     failure not_subscribed() const noexcept {

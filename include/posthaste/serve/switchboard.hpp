@@ -70,7 +70,7 @@ public:
         if (a.accepted + a.refused == 0) return;
         detail::guarded(
             [&] {
-                key of(s.endpoint().name(), s.pattern());
+                key of(s.name(), s.pattern());
                 if (past_.size() >= max_past && !past_.contains(of)) of = {"(unsubscribed)", ">"};
                 past_[std::move(of)] += a;
             },
@@ -183,10 +183,8 @@ public:
         const std::lock_guard guard(mutex_);
         std::map<key, account> all = past_;
         if (untold_.accepted + untold_.refused != 0) all[{"(unsubscribed)", ">"}] += untold_;
-        for_each_listed([&](subscriber& s) {
-            endpoint_core& e = s.endpoint();
-            all[{e.name(), s.pattern()}] += at_rest ? e.last_counts() : e.counts();
-        });
+        for_each_listed(
+            [&](subscriber& s) { all[{s.name(), s.pattern()}] += s.endpoint().counts(at_rest); });
         return all;
     }
     /// The bus is gone, all is at rest.
@@ -260,7 +258,9 @@ private:
         std::size_t count = 0;
         for_each_listener([&](subscriber&) { ++count; });
         auto found = listeners::make(count, version_.load(std::memory_order_relaxed));
-        if (found) for_each_listener([&](subscriber& s) { found->add(s); });
+        bool all = bool(found);
+        if (all) for_each_listener([&](subscriber& s) { all = all && found->add(s); });
+        if (!all) found = {};  // it is not the last one: whoever is subscribed is held for that
         return found;
     }
     static std::size_t place(const detail::message_type& type, std::string_view topic) noexcept {
@@ -309,16 +309,16 @@ private:
 inline bool subscriber::end(bool finish) noexcept {
     const bool first = !(state_.fetch_or(ending, std::memory_order_relaxed) & ending);
     if (first) on_.remove(*this);
-    if (!finish) endpoint_->discard();
+    if (!finish) endpoint_.discard();
     if (!first) return false;
-    endpoint_->close();
+    endpoint_.close();
     state_.fetch_or(closed, std::memory_order_acq_rel);  // (3)
     retire();
     return true;
 }
 inline void subscriber::retire() noexcept {
-    if (!endpoint_->idle() || gone_.exchange(true, std::memory_order_relaxed)) return;
-    endpoint_->forget_handler();
+    if (!endpoint_.idle() || gone_.exchange(true, std::memory_order_relaxed)) return;
+    endpoint_.forget_handler();
     retired_.set();
     let_go();
 }

@@ -1,0 +1,169 @@
+// An endpoint that is made when its first message comes.  SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/spin_lock.hpp>
+#include <posthaste/serve/account.hpp>
+#include <posthaste/serve/endpoint_core.hpp>
+#include <posthaste/serve/handler.hpp>
+#include <posthaste/serve/make_endpoint.hpp>
+#include <posthaste/serve/mode.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace posthaste {
+
+/// What an endpoint is made of.
+class endpoint_plan {
+public:
+    endpoint_plan(executor& at, dead_letters& dead, std::unique_ptr<handler> h) noexcept
+        : home_(at), dead_(dead), handler_(std::move(h)) {}
+    endpoint_plan(const endpoint_plan&) = delete;
+    virtual ~endpoint_plan() = default;
+
+    /// Once. Throws bad_alloc: then nothing has changed.
+    std::unique_ptr<endpoint_core> carry_out(std::string_view name) {
+        // The handler comes last: where there is no memory for the rest it is still here.
+        auto made =
+            make(std::string(name), home_, dead_, std::make_unique<handler>(handler_->entries()));
+        made->take_over(std::move(handler_));
+        return made;
+    }
+    /// How the first of its messages is handled.
+    const handler_entry& only() const noexcept { return handler_->entries().front(); }
+
+private:
+    virtual std::unique_ptr<endpoint_core> make(std::string name, executor& at, dead_letters& dead,
+                                                std::unique_ptr<handler> h) const = 0;
+
+    executor& home_;
+    dead_letters& dead_;
+    std::unique_ptr<handler> handler_;
+};
+
+namespace detail {
+
+/// An endpoint of that mode, for the messages Ms.
+template <typename Mode, typename... Ms>
+class plan_of final : public endpoint_plan {
+public:
+    plan_of(executor& at, dead_letters& dead, std::unique_ptr<handler> h, const Mode& mode)
+        : endpoint_plan(at, dead, std::move(h)), mode_(mode) {}
+
+private:
+    std::unique_ptr<endpoint_core> make(std::string name, executor& at, dead_letters& dead,
+                                        std::unique_ptr<handler> h) const override {
+        if constexpr (redelivers<Mode>) {
+            auto made = make_endpoint<Ms...>(std::move(name), at, dead, std::move(h), mode_.mode());
+            made->deliver_at_least_once(mode_.how());
+            return made;
+        } else {
+            return make_endpoint<Ms...>(std::move(name), at, dead, std::move(h), mode_);
+        }
+    }
+
+    const Mode mode_;
+};
+
+/// To carry it out runs no code of the user's: there is nothing in the mode that is more than
+/// bytes.
+template <typename Mode>
+inline constexpr bool can_be_late = std::is_trivially_copyable_v<Mode>;
+
+}  // namespace detail
+
+/// A place for an endpoint. Until somebody needs the endpoint there is only the plan of it, which
+/// is a tenth of its size: many endpoints and subscribers wait for messages that never come. So to
+/// make it may fail where a message is put, for want of memory: then the message is refused.
+///
+/// Threads    any.
+class lazy_endpoint {
+public:
+    lazy_endpoint() = default;
+    explicit lazy_endpoint(std::unique_ptr<endpoint_plan> p) noexcept : plan_(std::move(p)) {}
+    lazy_endpoint(const lazy_endpoint&) = delete;
+    ~lazy_endpoint() { delete made_.load(std::memory_order_relaxed); }
+
+    /// From now on there is one, though it may not be made yet. False: there was one before.
+    bool give(std::unique_ptr<endpoint_plan>&& p) noexcept {
+        const std::lock_guard guard(lock_);
+        if (planned()) return false;
+        plan_ = std::move(p);
+        return true;
+    }
+
+    /// nullptr: it has not been needed yet.
+    endpoint_core* made() const noexcept { return made_.load(std::memory_order_acquire); }  // (1)
+    /// Makes it, if need be. `keeper`: whoever keeps it, if it may go before the bus does. nullptr:
+    /// there is none; or no memory for it, and `no_memory` is set.
+    POSTHASTE_NOINLINE endpoint_core* make(std::string_view name, endpoint_keeper* keeper,
+                                           bool& no_memory) noexcept {
+        const std::lock_guard guard(lock_);
+        endpoint_core* const before = made_.load(std::memory_order_relaxed);
+        if (before || !plan_) return before;
+        detail::guarded(
+            [&] {
+                auto e = plan_->carry_out(name);
+                if (keeper) e->kept_by(*keeper);
+                if (closed_) e->close();
+                if (discards_) e->discard();
+                plan_.reset();
+                made_.store(e.release(), std::memory_order_release);  // (1)
+            },
+            [&](const std::exception_ptr&) { no_memory = true; });
+        return made_.load(std::memory_order_relaxed);
+    }
+
+    // --- what is asked of an endpoint, whether it is made or not ---
+
+    void close() noexcept {
+        if (endpoint_core* const e = made_or([this] { closed_ = true; })) e->close();
+    }
+    void discard() noexcept {
+        if (endpoint_core* const e = made_or([this] { discards_ = true; })) e->discard();
+    }
+    void forget_handler() noexcept {
+        std::unique_ptr<endpoint_plan> gone;  // after the lock: the handler is the user's
+        if (endpoint_core* const e = made_or([&] { gone = std::move(plan_); })) e->forget_handler();
+    }
+    bool idle() const noexcept {
+        const endpoint_core* const e = made();
+        return !e || e->idle();
+    }
+    std::uint64_t begun() const noexcept {
+        endpoint_core* const e = made();
+        return e ? e->begun() : 0;
+    }
+    /// `at_rest`: it is shut, and all has ended.
+    account counts(bool at_rest = false) const {
+        endpoint_core* const e = made();
+        if (!e) return account();
+        return at_rest ? e->last_counts() : e->counts();
+    }
+
+private:
+    bool planned() const noexcept { return plan_ || made_.load(std::memory_order_relaxed); }
+    template <typename F>
+    endpoint_core* made_or(F f) noexcept {
+        const std::lock_guard guard(lock_);
+        f();
+        return made_.load(std::memory_order_relaxed);
+    }
+
+    // (1) releases an endpoint, as it was made, to those who find it, who acquire it.
+    // relaxed: under lock_, which guards all below; or where nobody else is about.
+    std::atomic<endpoint_core*> made_ = nullptr;
+    std::unique_ptr<endpoint_plan> plan_;
+    detail::spin_lock lock_;
+    bool closed_ = false, discards_ = false;
+};
+
+}  // namespace posthaste
