@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <exception>
 #include <memory>
@@ -257,9 +258,8 @@ private:
 
     bool start(std::size_t n) noexcept override {
         called<M>* e = std::exchange(first_, nullptr);
-        if (n != 0) {
-            e = guarded([&] { return make_envelope<called<M>>(copy_); },
-                        [](const std::exception_ptr&) -> called<M>* { return nullptr; });
+        if constexpr (std::copy_constructible<M>) {  // of another nobody asks for a second
+            if (n != 0) e = make_or_not<called<M>>(copy_);
         }
         if (e) e->id = id_;
         void* const memory = allocate(sizeof(branch));
