@@ -21,6 +21,7 @@ if(Catch2_VERSION AND Catch2_VERSION VERSION_LESS 3)
   add_library(posthaste_catch2 STATIC "${CMAKE_CURRENT_BINARY_DIR}/catch_main.cpp")
   target_link_libraries(posthaste_catch2 PUBLIC Catch2::Catch2)
   target_compile_features(posthaste_catch2 PRIVATE cxx_std_20)  # as the tests: string_view
+  target_compile_options(posthaste_catch2 PRIVATE ${POSTHASTE_UNIT_TEST_FLAGS})
   # version 2 is content when a name matches no test
   set(posthaste_catch2_arguments EXTRA_ARGS --warn NoTests)
 else()
