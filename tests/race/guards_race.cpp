@@ -8,6 +8,7 @@
 #include <posthaste/guard/breaker.hpp>
 #include <posthaste/guard/budget.hpp>
 #include <posthaste/guard/deadline.hpp>
+#include <posthaste/guard/hedge.hpp>
 #include <posthaste/guard/limit.hpp>
 #include <posthaste/guard/rate.hpp>
 #include <posthaste/guard/retry.hpp>
@@ -32,7 +33,9 @@ outcome value("a value"), failing("a failure of the handler"), late("ended by it
     kept_away("refused by the breaker"), opened("found open"), half_open("found half open"),
     held("held open by hand"), closed("closed again");
 outcome repeated("rounds in which calls were made again"),
-    saved("rounds in which they were not: nothing was left to spend");
+    saved("rounds in which they were not: nothing was left to spend"),
+    hedged("rounds in which a second request was made"),
+    helped("rounds in which a second request was answered first");
 mistakes wrong;
 
 constexpr int most = 3;
@@ -59,6 +62,7 @@ struct world {
     std::atomic<unsigned> ended = 0;  // relaxed
     budget spare{{.ratio = 0.05, .per_second = 1, .window = 1s}};
     retry again{{.base = 20us, .cap = 100us}};
+    hedge twice{{.percentile = 80, .attempts = 3, .least = 20us, .least_calls = 8}};
     breaker b{{.least_calls = 4, .window = 20ms, .open_for = 200us, .open_at_most = 1ms}};
     limit few{most};
     adaptive_limit fitting{{.initial = 4, .most = 4}};
@@ -79,8 +83,8 @@ void note(const result<int>& r) {
 }
 
 task<> call_often(world& w, unsigned seed) {
-    const auto guards = deadline(seed % 2 == 0 ? 2ms : 250us) | w.spare | w.again | w.b | w.calm |
-                        w.few | w.fitting | attempt_timeout(1ms);
+    const auto guards = deadline(seed % 2 == 0 ? 2ms : 250us) | w.spare | w.again | w.twice | w.b |
+                        w.calm | w.few | w.fitting | attempt_timeout(1ms);
     const auto c = w.app.client<ask>("callee", guards);
     for (unsigned i = 0; i != calls_each; ++i) {
         const unsigned n = scatter(seed, i);
@@ -124,6 +128,10 @@ task<> round_of(world& w, unsigned seed) {
                  "a call has not ended, or twice");
     if (w.spare.taken() != 0) repeated.seen();
     if (w.spare.refused() != 0) saved.seen();
+    if (w.twice.sent() != 0) hedged.seen();
+    if (w.twice.won() != 0) helped.seen();
+    wrong.expect(w.twice.sent() <= w.spare.taken(), "more requests than the budget gave");
+    wrong.expect(w.twice.won() <= w.twice.sent(), "more were answered than made");
     wrong.expect(w.few.in_flight() == 0, "a permit of the limit was lost or made");
     wrong.expect(w.fitting.in_flight() == 0, "a permit of the adaptive limit was lost or made");
 
@@ -143,12 +151,12 @@ int main() {
     thread_pool pool(4);
     const auto seen = [] {
         return all_seen(value, failing, late, stopped, refused, kept_away, opened, half_open, held,
-                        closed, repeated, saved);
+                        closed, repeated, saved, hedged, helped);
     };
     for (unsigned seed = 1; seed <= 60 || (!seen() && seed <= 3000); ++seed) {
         world w(pool);
         sync_wait(pool, round_of(w, seed));
     }
     return testing::summary(wrong, value, failing, late, stopped, refused, kept_away, opened,
-                            half_open, held, closed, repeated, saved);
+                            half_open, held, closed, repeated, saved, hedged, helped);
 }
