@@ -129,9 +129,9 @@ auto handler_of(place& p) {
 auto deduped_handler_of(place& p, std::size_t most) {
     const auto inner = [&p](const job& j, context& ctx) { return handle(p, j, ctx); };
     return [&p, once = dedup(1min, &job::number).most(most)(inner)](
-               const job& j, context& ctx) mutable -> task<result<void>> {
+               const job& j, outbox& out) mutable -> task<result<void>> {
         const bool was_known = p.effect_of(j).load(std::memory_order_relaxed) == j.n;
-        auto ok = co_await once(j, ctx);
+        auto ok = co_await once(j, out);
         if (ok) p.is_done(j);
         if (was_known) known.seen();
         wrong.expect(ok || !was_known, "what has been handled does not fail");
