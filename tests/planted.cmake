@@ -213,9 +213,22 @@ bug(frames_left_at_shutdown
 bug(deadline_not_checked_at_dequeue
   about "a call that has expired in the queue is started"
   header serve/endpoint_core.hpp
-  find [==[if (r.deadline != never && r.deadline <= of.home().now()) {]==]
+  find [==[if (r.deadline <= now) {]==]
   replace [==[if (false) {]==]
   program plain/bus_ends)
+bug(outbox_of_a_failed_attempt
+  about "what a handler held is sent, although it has failed"
+  header serve/endpoint_core.hpp
+  find [==[failed ? outbox_.drop() : outbox_.release();]==]
+  replace [==[outbox_.release();]==]
+  program race/redelivery_race)
+bug(outbox_without_lock
+  about "two tasks of one handler use its outbox, and one message is lost"
+  header serve/outbox.hpp
+  find [==[        const std::lock_guard guard(lock_);
+]==]
+  replace [==[]==]
+  program race/redelivery_race sanitize thread)
 bug(spin_lock_by_load_and_store
   about "two hold the lock: it is taken by a load and a store"
   header detail/spin_lock.hpp

@@ -543,6 +543,10 @@ TEST_CASE("outbox: what cannot be sent is refused at once, and says why") {
         answers.push_back(outcome(out.publish(*topic_elsewhere, 1)));
         answers.push_back(outcome(out.publish<placed>(w.app, "orders..placed", 1)));
         answers.push_back(outcome(out.publish<placed>(w.app, "orders.*", 1)));
+        CHECK(out.publish<placed>(w.app, "a..b", 1).error().message() ==
+              "rejected: a name has no empty token: \"a..b\"");
+        CHECK(out.send(to_picky, 0).error().message() ==
+              "overloaded at picky: no memory for the message");
         answers.push_back(outcome(out.send(to_picky, 0)));
         answers.push_back(outcome(out.send_after(to_picky, 1s, 0)));
         answers.push_back(outcome(out.publish<picky>(w.app, "picky", 0)));

@@ -76,6 +76,18 @@ TEST_CASE("publisher: a topic is a name, and nothing else") {
         CHECK_THROWS_AS(app.publisher<placed>(bad, keep_latest), failed);
         CHECK(app.publish<placed>(bad, 1).why_not == code::rejected);
     }
+    const auto refusal = [&](const char* topic) -> std::string {
+        try {
+            static_cast<void>(app.publisher<placed>(topic));
+        } catch (const failed& f) {
+            return f.why().message();
+        }
+        return "";
+    };
+    CHECK(refusal("") == "rejected: a name must not be empty: \"\"");
+    CHECK(refusal("a..b") == "rejected: a name has no empty token: \"a..b\"");
+    CHECK(refusal("a.>") == "rejected: a name has no wildcards: \"a.>\"");
+    CHECK(refusal("a\x01") == "rejected: a name has no blanks or control characters: \"a\\x01\"");
     CHECK(app.publish<placed>(std::string(256, 'x'), 1).why_not == code::rejected);
     CHECK(app.publish<placed>(std::string(255, 'x'), 1));
 }

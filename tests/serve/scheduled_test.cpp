@@ -83,6 +83,7 @@ TEST_CASE("scheduled: what would never be due is refused") {
     CHECK(outcome_of(log.send_at(never, 1)) == "rejected, none");
     CHECK(log.send_at(never, 1).error().message() == "rejected at log: it would never be due");
     CHECK(outcome_of(log.send_every(forever, 1)) == "rejected, none");
+    CHECK(log.send_every(duration::max(), 1).error().detail() == "it would never be due");
     for (const duration bad : {duration(0), duration(-1), duration::min()}) {
         const auto refused = log.send_every(bad, 1);
         REQUIRE(!refused);

@@ -337,11 +337,11 @@ result<void> outbox::publish(bus& on, std::string_view topic, Args&&... args) no
         requires { E{std::forward<Args>(args)...}; },
         "these arguments make no message E; write the members as in E{...}, or pass an E");
     if (on.core_->shut()) return detail::failure_at(topic, code::closed);
-    if (const auto fault = name_fault(topic); !fault.empty())
-        return detail::failure_at(topic, code::rejected, effect::none, "no valid topic");
     using to = detail::held_topic<E>;
     return detail::guarded(
-        [&] {
+        [&]() -> result<void> {
+            if (const auto fault = name_fault(topic); !fault.empty())
+                return detail::bad_name(topic, fault);
             return detail::hold_publication<E>(*this, to{on.core_, typename to::text(topic)},
                                                std::forward<Args>(args)...);
         },
