@@ -38,6 +38,11 @@ adder patient_adder(posthaste::bus& b) {
     b.handle<add_one>("adder", Handler);
     return b.client<add_one>("adder", posthaste::deadline(posthaste::forever));
 }
+adder guarded_adder(posthaste::bus& b) {
+    b.handle<add_one>("adder", plain);
+    return b.client<add_one>("adder", posthaste::deadline(300ms) | posthaste::retry() |
+                                          posthaste::breaker() | posthaste::limit(100));
+}
 adder impatient_adder(posthaste::bus& b) {
     b.handle<add_one>("adder", suspending);
     return b.client<add_one>("adder", posthaste::deadline(300ms));
@@ -338,6 +343,7 @@ const make_adder suspending_without_deadline = patient_adder<suspending>;
     contend<calls_on_loop>(workload::call_idle, "posthaste, parallel", parallel_adder),
     contend<calls_on_loop>(workload::call_idle, "posthaste, keyed", keyed_adder),
     contend<calls_on_loop>(workload::call_idle, "posthaste, no deadline", without_deadline),
+    contend<calls_on_loop>(workload::call_idle, "posthaste, four policies", guarded_adder),
     contend<calls_on_pool>(workload::call_idle, "posthaste, on a pool", by_function),
     contend<recycled_task<1>>(workload::call_idle, "floor: await a recycled frame"),
     contend<mutex_queue_same_thread<false>>(workload::call_idle, "mutex, deque, promise"),

@@ -278,6 +278,11 @@ bool contend_overloaded(const std::string& name, Stack stack) {
                            return b.client<fetch>("callee", posthaste::deadline(patience) |
                                                                 posthaste::limit(2 * at_once));
                        }),
+    contend_overloaded("posthaste, shed()",
+                       [](posthaste::bus& b) {
+                           return b.client<fetch>(
+                               "callee", posthaste::deadline(patience) | posthaste::shed());
+                       }),
     contend_overloaded(
         "posthaste, a deadline alone",
         [](posthaste::bus& b) { return b.client<fetch>("callee", posthaste::deadline(patience)); }),

@@ -272,6 +272,11 @@ void all_on(const char* where, bus& app, counters& c, On on) {
     go("call, a function", [&] { return call_many(plain); });
     go("call, a task", [&] { return call_many(coroutine); });
     go("call, a task that suspends", [&] { return call_many(later); });
+    const auto policies = deadline(1s) | retry() | breaker() | limit(100);
+    const auto guarded = app.client<ask>("plain", policies);
+    const auto guarded_later = app.client<ask>("later", policies);
+    go("call through policies, a function", [&] { return call_many(guarded); });
+    go("call through policies, a task that suspends", [&] { return call_many(guarded_later); });
     go("gather of two", [&] { return call_two(later); });
     go("gather of two, in time", [&] { return call_two_in_time(later); });
     go("first_of two", [&] { return call_until_one_is_good(later); });

@@ -57,7 +57,7 @@ struct probe final : layer {
     std::vector<duration> allowances = {}, left = {};
     std::vector<bool> may_repeat = {};
 
-    probe(char n, std::string& l) : name(n), log(l) {}
+    probe(char n, std::string& l, outcomes o = outcomes::all) : layer(o), name(n), log(l) {}
     static verdict next(std::deque<verdict>& from) {
         if (from.empty()) return {};
         const verdict v = from.front();
@@ -65,6 +65,7 @@ struct probe final : layer {
         return v;
     }
     verdict enter(passage& p, slot& s) noexcept override {
+        CHECK(p.coarse_now() == p.now());  // whatever it has waited for
         const verdict v = next(on_enter);
         allowances.push_back(p.allowance);
         if (asks_time) left.push_back(p.time_left());
@@ -83,6 +84,7 @@ struct probe final : layer {
         return v;
     }
     verdict leave(passage& p, slot& s, const failure* why) noexcept override {
+        CHECK(p.coarse_now() == p.now());
         offered.push_back(p.extra);
         CHECK(s.a == static_cast<std::uint64_t>(name));
         const verdict v = why ? next(on_leave) : verdict();
@@ -172,6 +174,23 @@ TEST_CASE("guarded_call: goes in outermost first, and comes out innermost first"
         CHECK(w.last == "unavailable at ask");
     }
     CHECK(w.now() - begin == 10ms);
+}
+
+TEST_CASE("guarded_call: a layer that hears of failures alone is told of no value") {
+    testing::no_frames_left frames;
+    world w;
+    w.b.core = std::make_shared<probe>('b', w.log, layer::outcomes::failures);
+    for (const duration each : {0ms, 5ms}) {
+        w.each = each;
+        w.log.clear();
+        w.b.core->inside = -1;  // it does not come out
+        CHECK(w.call() == "value");
+        CHECK(w.log == "abc.C+A+");
+        w.failures = 1;
+        w.log.clear();
+        CHECK(w.call() == "unavailable, complete");
+        CHECK(w.log == "abc.C-B-A-");
+    }
 }
 
 TEST_CASE("guarded_call: a layer that refuses keeps it from all inside, and names the endpoint") {

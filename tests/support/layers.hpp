@@ -29,6 +29,7 @@ public:
     ~one_call() { abandon(); }
 
     verdict enter() {
+        p_.read_clock();
         const verdict v = layer_->enter(p_, slot_);
         inside_ = v.what != verdict::kind::refuse;
         return v;
@@ -48,6 +49,7 @@ public:
 private:
     verdict leave(const failure* why) {
         inside_ = false;
+        p_.read_clock();
         return layer_->leave(p_, slot_, why);
     }
 

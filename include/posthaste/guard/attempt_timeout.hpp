@@ -14,7 +14,7 @@ namespace detail {
 /// An attempt_timeout at work.
 class shorter_attempts final : public layer {
 public:
-    explicit shorter_attempts(duration most) : most_(most) {
+    explicit shorter_attempts(duration most) : layer(outcomes::failures), most_(most) {
         in_range(most > duration::zero(), "attempt_timeout: it must be more than zero");
     }
     verdict enter(passage& p, slot&) noexcept override {

@@ -25,7 +25,8 @@ namespace detail {
 class spare_account final : public layer, public extra_calls {
 public:
     explicit spare_account(budget_options o)
-        : ratio_(o.ratio),
+        : layer(outcomes::failures),
+          ratio_(o.ratio),
           reserve_(o.per_second * std::chrono::duration<double>(o.window).count()),
           window_(o.window) {
         in_range(o.ratio >= 0 && o.ratio <= 1, "budget: ratio: must be 0 to 1");

@@ -40,7 +40,7 @@ class substitution final : public layer {
     using reply = typename substitute<F>::type;
 
 public:
-    explicit substitution(F from) : from_(std::move(from)) {}
+    explicit substitution(F from) : layer(outcomes::failures), from_(std::move(from)) {}
 
     verdict enter(passage&, slot&) noexcept override { return {}; }
     verdict leave(passage&, slot&, const failure* why) noexcept override {

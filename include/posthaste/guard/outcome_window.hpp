@@ -3,6 +3,7 @@
 
 #include <posthaste/base/clock.hpp>
 #include <posthaste/detail/cache_line.hpp>
+#include <posthaste/detail/config.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 
 #include <algorithm>
@@ -73,7 +74,7 @@ private:
     bool is_over(time_point now) const noexcept {
         return now.time_since_epoch().count() >= ends_.load(std::memory_order_relaxed);
     }
-    void turn(time_point now) noexcept {
+    POSTHASTE_NOINLINE void turn(time_point now) noexcept {
         const std::lock_guard guard(lock_);
         if (!is_over(now)) return;  // another thread was quicker
         const time_point ends{duration(ends_.load(std::memory_order_relaxed))};

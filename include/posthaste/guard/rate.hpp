@@ -27,7 +27,8 @@ namespace detail {
 class call_rate final : public layer {
 public:
     explicit call_rate(const rate_options& o)
-        : each_(time_of(1, o.per_second)),
+        : layer(outcomes::failures),
+          each_(time_of(1, o.per_second)),
           ahead_(time_of(o.burst - 1, o.per_second)),
           wait_(o.wait) {
         in_range(o.per_second >= 1e-8 && o.per_second <= 1e9,

@@ -23,7 +23,8 @@ namespace detail {
 /// A retry at work. Its slot: `a` counts the attempts.
 class repetition final : public layer {
 public:
-    explicit repetition(retry_options o) : options_(o), own_(budget_options{}) {
+    explicit repetition(retry_options o)
+        : layer(outcomes::failures), options_(o), own_(budget_options{}) {
         in_range(o.attempts >= 1 && o.attempts <= 100, "retry: attempts: must be 1 to 100");
         in_range(o.base >= duration::zero(), "retry: base: must be zero or more");
         in_range(o.cap >= o.base && o.cap < forever, "retry: cap: must be base or more");

@@ -129,7 +129,8 @@ public:
 private:
     class state final : public layer {
     public:
-        explicit state(std::uint64_t seed) noexcept : random_(detail::mix(seed)) {}
+        explicit state(std::uint64_t seed) noexcept
+            : layer(outcomes::failures), random_(detail::mix(seed)) {}
 
         void follow(time_point begin, std::vector<stage> stages) noexcept {
             const std::lock_guard guard(lock_);

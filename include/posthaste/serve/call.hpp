@@ -37,10 +37,19 @@ public:
         }
     }
 
+    /// Before it begins: how long it may take.
+    void allow(duration allowance) noexcept { allowance_ = allowance; }
+    /// Before it begins: somebody else has the message.
+    void forget() noexcept { envelope_ = nullptr; }
+    /// Instead of begin(): there is no memory for it. False, as from there.
+    bool refuse() noexcept {
+        stage_ = stage::refused;
+        return refuse(code::overloaded, "no memory for the message");
+    }
     /// True: the caller is suspended, and may have gone on elsewhere already.
     POSTHASTE_NOINLINE bool begin(frame& f) noexcept {
+        if (!envelope_) return refuse();
         stage_ = stage::refused;
-        if (!envelope_) return refuse(code::overloaded, "no memory for the message");
         const address::route route = to_.find(envelope_->type());
         if (to_.shut()) return refuse(code::closed);
         if (!route.how) return refuse(route.why(), route.why_not());
@@ -57,49 +66,34 @@ public:
         envelope_->how = route.how;
         by_ = ctx.lane_;
         if (by_) by_->lead(request_->chain);
-        const bool here = f.at == static_cast<home*>(&endpoint_->home());
-        if (here && !request_->only_room && !route.how->streams &&
-            detail::this_thread().depth < detail::max_depth) {
-            if (lane* l = endpoint_->claim(*envelope_)) {
-                stage_ = stage::under_way;
-                if (route.how->suspends) kept_ = to_.owner.lock();
-                return run_inline(*l, f, bound, allowance);
-            }
+        lane* here = nullptr;  // which handles it at once, on this thread
+        const bool can_be = f.at == static_cast<home*>(&endpoint_->home()) &&
+                            detail::this_thread_inlined().depth < detail::max_depth;
+        if (can_be && !request_->only_room && !route.how->streams)
+            here = endpoint_->claim(*envelope_);
+        if (!here) {
+            const bool stands = go_elsewhere(f, bound, allowance, can_be, here);
+            if (!here) return stands;
+        } else if (route.how->suspends) {
+            kept_ = to_.owner.lock();
         }
-        kept_ = to_.owner.lock();
-        if (by_ && !request_->only_room && endpoint_->held_by(request_->chain))
-            return come_back(f, here, bound, allowance);
-        return queue(f, when_due(*f.at, bound, allowance));
+        stage_ = stage::under_way;
+        return run_inline(*here, f, bound, allowance);
     }
 
-    /// How it ended, at the caller's, once. False: there is no answer in the envelope; see why().
+    /// How it ended, at the caller's, once. False: there is no answer in the envelope; ask why().
     bool end() noexcept {
         if (stage_ == stage::refused) return false;
         disarm();
         stage_ = stage::ended;
         const ending how = request_->cell.how();
-        if (how == ending::replied || how == ending::open) {
-            if (by_ && stood_) by_->await_no_more(*endpoint_);
-            return true;
-        }
-        const bool begun = request_->cell.was_begun();
-        const bool in_room = !begun && leave_room();
-        // who cancels asks for no explanation, which would take memory
-        if (how == ending::expired) where_.emplace(endpoint_->look_for(*envelope_, begun, in_room));
-        if (begun) request_->where->cancel(envelope_);
-        note(how == ending::expired ? code::deadline_exceeded : code::cancelled,
-             begun ? effect::unknown : effect::none,
-             begun     ? detail::literal("the handler was running")
-             : in_room ? detail::literal("waiting for room")
-                       : detail::literal("it was still queued"));
-        return false;
+        if (how != ending::replied && how != ending::open) return false;
+        if (by_ && stood_) by_->await_no_more(*endpoint_);
+        return true;
     }
-    failure why() const noexcept {
-        if (why_code_ == code::would_deadlock) return endpoint_->circle(request_->chain);
-        failure f = detail::failure_at(to_.name, why_code_, why_effect_, why_text_);
-        if (where_)
-            detail::guarded([&] { f.detail(where_->text()); }, [](const std::exception_ptr&) {});
-        return std::move(f.retry_after(retry_after_));
+    /// Then, once. A handler that is running is asked to stop; what waits for room is taken back.
+    POSTHASTE_NOINLINE failure why() noexcept {
+        return stage_ == stage::refused ? refusal() : give_up();
     }
     /// After the end: what the handler knew the message by; none: it was not begun. Given to the
     /// request of another attempt, it is known by the same again.
@@ -121,12 +115,31 @@ private:
     enum class stage : unsigned char { not_begun, refused, under_way, ended, left };
 
     bool refuse(code c, detail::literal why = "") noexcept {
-        return note(c, effect::none, why), false;
-    }
-    void note(code c, effect e, detail::literal why = "") noexcept {
         why_code_ = c;
-        why_effect_ = e;
         why_text_ = why;
+        return false;
+    }
+    failure refusal() const noexcept {
+        if (why_code_ == code::would_deadlock) return endpoint_->circle(request_->chain);
+        failure f = detail::failure_at(to_.name, why_code_, effect::none, why_text_);
+        return std::move(f.retry_after(retry_after_));
+    }
+    failure give_up() noexcept {
+        const bool expired = request_->cell.how() == ending::expired;
+        const bool begun = request_->cell.was_begun();
+        const bool in_room = !begun && leave_room();
+        failure f =
+            detail::failure_at(to_.name, expired ? code::deadline_exceeded : code::cancelled,
+                               begun ? effect::unknown : effect::none,
+                               begun     ? detail::literal("the handler was running")
+                               : in_room ? detail::literal("waiting for room")
+                                         : detail::literal("it was still queued"));
+        if (expired) {  // who cancels asks for no explanation, which would take memory
+            const whereabouts where = endpoint_->look_for(*envelope_, begun, in_room);
+            detail::guarded([&] { f.detail(where.text()); }, [](const std::exception_ptr&) {});
+        }
+        if (begun) request_->where->cancel(envelope_);
+        return f;
     }
     time_point when_due(const home& at, time_point bound, duration allowance) noexcept {
         if (allowance == forever && !request_->watch) return bound;
@@ -168,17 +181,20 @@ private:
         request_->deadline = bound;
         return stand(f, bound);
     }
-    // The handlers that wait for this call hold all lanes that could take it.
-    bool come_back(frame& f, bool here, time_point bound, duration allowance) noexcept {
+    // `here`: set where its handler is to run at once, after all; else true: it stands still.
+    POSTHASTE_NOINLINE bool go_elsewhere(frame& f, time_point bound, duration allowance,
+                                         bool can_be_here, lane*& here) noexcept {
+        kept_ = to_.owner.lock();
+        if (!by_ || request_->only_room || !endpoint_->held_by(request_->chain))
+            return queue(f, when_due(*f.at, bound, allowance));
+        // The handlers that wait for this call hold all lanes that could take it.
         if (!endpoint_->reentrant()) {
             endpoint_->count_refused();
             return refuse(code::would_deadlock);
         }
-        if (here && detail::this_thread().depth < detail::max_depth) {
-            lane* const l = endpoint_->reenter();
-            if (!l) return refuse(code::closed);
-            stage_ = stage::under_way;
-            return run_inline(*l, f, bound, allowance);
+        if (can_be_here) {
+            here = endpoint_->reenter();
+            return !here && refuse(code::closed);
         }
         const time_point due = when_due(*f.at, bound, allowance);
         request_->deadline = due;
@@ -213,10 +229,10 @@ private:
     }
     bool stand(frame& f, time_point due) noexcept {
         home& at = *f.at;
-        stood_ = true;
+        stood_.emplace(*this);
         f.park(request_->only_room ? "room at" : "a reply from", to_.name);
         if (by_) by_->await(*endpoint_, request_->asked_at);
-        if (stop_.arm(f.stop())) at.arm(timer_, due);
+        if (stood_->stop.arm(f.stop())) at.arm(stood_->due, due);
         else request_->cell.settle(ending::cancelled);
         if (request_->cell.wait()) return true;
         at.unpark(f);
@@ -224,8 +240,8 @@ private:
     }
     void disarm() noexcept {
         if (!stood_) return;
-        stop_.disarm();
-        caller_->at->disarm(timer_);
+        stood_->stop.disarm();
+        caller_->at->disarm(stood_->due);
     }
     // The caller has given up: the handler is asked to stop, or never started.
     void withdraw() noexcept {
@@ -258,6 +274,11 @@ private:
               of(c) {}
         call_site& of;
     };
+    struct waiting {
+        explicit waiting(call_site& c) noexcept : stop(c), due(c) {}
+        link stop;
+        alarm due;
+    };
 
     // The bus is there, or a client of it, when the call begins; and as long as its handler runs. A
     // call that may outlast that keeps what it needs of the bus.
@@ -265,19 +286,15 @@ private:
     std::shared_ptr<const void> kept_;
     envelope* envelope_;
     request* request_;
-    const duration allowance_;
+    duration allowance_;
     stage stage_ = stage::not_begun;
     endpoint_core* endpoint_ = nullptr;
     frame* caller_ = nullptr;
     lane* by_ = nullptr;  // in whose handler the call is made
-    detail::literal why_text_ = "";  // once it was refused or cut short, as the next two
+    detail::literal why_text_ = "";  // once it was refused, as the next two
     code why_code_ = code::closed;
-    effect why_effect_ = effect::none;
     duration retry_after_{};
-    std::optional<whereabouts> where_;  // of a call that was cut short
-    bool stood_ = false;  // stop and timer may be armed
-    link stop_{*this};
-    alarm timer_{*this};
+    std::optional<waiting> stood_;  // who may end it meanwhile
 };
 
 namespace detail {
@@ -289,13 +306,29 @@ public:
     direct_call(const address& to, called<M>* e, duration allowance) noexcept
         : site_(to, e, e, allowance), envelope_(e) {}
 
+    /// Before begin().
+    void allow(duration allowance) noexcept { site_.allow(allowance); }
+    called<M>* call() noexcept { return envelope_; }
+    /// Before begin(), which then refuses it.
+    called<M>* give_away() noexcept {
+        site_.forget();
+        return std::exchange(envelope_, nullptr);
+    }
     bool begin(frame& f) noexcept { return site_.begin(f); }
-    /// `known_by`: gets what the handler knew the message by, if it was begun.
-    result<reply_t<M>> end(message_id* known_by = nullptr) noexcept {
-        const bool answered = site_.end();
-        if (const message_id id = site_.id(); known_by && id) *known_by = id;
+    /// Instead: there is no memory for it.
+    bool refuse() noexcept { return site_.refuse(); }
+    /// Once, at the caller's: is there a value to take()?
+    bool end() noexcept {
+        answered_ = site_.end();
+        return answered_ && *envelope_->answer;
+    }
+    /// Then, once. `known_by`: gets what the handler knew the message by, if it was begun.
+    result<reply_t<M>> take(message_id* known_by = nullptr) noexcept {
+        if (known_by) {
+            if (const message_id id = site_.id()) *known_by = id;
+        }
         result<reply_t<M>> r =
-            answered ? *std::move(envelope_->answer) : result<reply_t<M>>(site_.why());
+            answered_ ? *std::move(envelope_->answer) : result<reply_t<M>>(site_.why());
         site_.leave();
         return r;
     }
@@ -303,6 +336,7 @@ public:
 private:
     call_site site_;
     called<M>* envelope_;
+    bool answered_ = false;
 };
 
 }  // namespace detail

@@ -741,23 +741,27 @@ inline void lane::close_case(failure* failed, bool intact) noexcept {
     put_down(e);
     running_ = nullptr;
     if (!outbox_.empty()) failed ? outbox_.drop() : outbox_.release();
-    if (failed) {
-        if (failed->effect() == effect::none) failed->effect(effect::complete);  // it has run
-        detail::add_to_path(*failed, of.name());
-        if (of.again_ && !of.discarding() && of.again_->repeats(e, *failed)) {
-            to_repeat_ = &e;
-            return;
-        }
+    if (failed) return close_failed(e, *failed, intact);
+    count(tally_.handled);
+    if (of.asked(e) && !e.call()->answered) of.reply(e);
+    else if (!e.call() || e.call()->cell.handler_leaves()) e.destroy();
+}
+
+POSTHASTE_NOINLINE inline void lane::close_failed(envelope& e, failure& why, bool intact) noexcept {
+    if (why.effect() == effect::none) why.effect(effect::complete);  // it has run
+    detail::add_to_path(why, of.name());
+    if (of.again_ && !of.discarding() && of.again_->repeats(e, why)) {
+        to_repeat_ = &e;
+        return;
     }
-    count(failed ? tally_.failed : tally_.handled);
-    const bool asked = of.asked(e);
-    if (asked && !e.call()->answered) {
-        if (failed) e.call()->fail(std::move(*failed));
-        of.reply(e);
-    } else if (failed && !asked) {
+    count(tally_.failed);
+    if (!of.asked(e)) {
         if (e.is_tracked) e.tracked()->last.reset();  // the reason says it all
-        of.bury(e, std::move(*failed), intact);
-    } else if (!e.call() || e.call()->cell.handler_leaves()) {
+        of.bury(e, std::move(why), intact);
+    } else if (!e.call()->answered) {
+        e.call()->fail(std::move(why));
+        of.reply(e);
+    } else if (e.call()->cell.handler_leaves()) {
         e.destroy();
     }
 }

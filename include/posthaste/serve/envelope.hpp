@@ -130,22 +130,23 @@ struct envelope : letter {
 
 /// The part of an envelope that its caller and its handler share.
 struct request {
+    // What begins alike stands together, so that it is written at once.
     reply_cell cell;
-    frame* caller = nullptr;
-    lane* where = nullptr;        ///< who handles it, once it was begun
-    time_point deadline = never;  ///< of the caller, for those who find it in a queue, or late
-    detail::due_time due;         ///< of a call that was begun before anyone read the clock
     bool only_room = false;       ///< a send that waits for room: it ends when it is accepted
-    message_id id;             ///< given to it, or by the lane that handles it, before it begins
-    std::uint64_t ticket = 0;  ///< the how-manieth its endpoint accepted into its queue; 0: none
+    bool only_place = false;      ///< with only_room: there is no message, it is put later
+    bool waits_for_room = false;  ///< stands in a waiting_room, under its lock
+    bool answered = false;  ///< before the handler's end, which adds nothing; the handler's
+    detail::due_time due;         ///< of a call that was begun before anyone read the clock
+    time_point deadline = never;  ///< of the caller, for those who find it in a queue, or late
     time_point asked_at = never;  ///< when it was put; `never`: nobody read the clock, as below
     time_point begun_at = never;  ///< when it left the queue
-    std::shared_ptr<queue_watch> watch;  ///< asked before it is queued, and before it is begun
-    call_chain chain;             ///< whose handlers wait for this; set before it is put
-    bool waits_for_room = false;  ///< stands in a waiting_room, under its lock
-    bool only_place = false;      ///< with only_room: there is no message, it is put later
+    frame* caller = nullptr;
+    lane* where = nullptr;     ///< who handles it, once it was begun
+    message_id id;             ///< given to it, or by the lane that handles it, before it begins
+    std::uint64_t ticket = 0;  ///< the how-manieth its endpoint accepted into its queue; 0: none
     endpoint_core* granted = nullptr;  ///< whose place it has, until somebody comes for it
-    bool answered = false;  ///< before the handler's end, which adds nothing; the handler's
+    std::shared_ptr<queue_watch> watch;  ///< asked before it is queued, and before it is begun
+    call_chain chain;  ///< whose handlers wait for this; set before it is put
 
     /// Stores how it ended, for the caller. Only by the handler's side, before it settles.
     virtual void fail(failure f) noexcept = 0;

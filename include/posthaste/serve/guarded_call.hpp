@@ -32,103 +32,133 @@ namespace posthaste {
 /// Threads      one at a time.
 class guarded_call {
 public:
-    guarded_call(const address& to, const std::shared_ptr<const call_settings>& by,
+    guarded_call(const address& to, std::shared_ptr<const call_settings> by, frame& caller,
                  bool idempotent) noexcept
-        : to_(to), by_(by), idempotent_(idempotent) {}
+        : to_(to),
+          by_(std::move(by)),
+          caller_(caller),
+          step_(*this),
+          passage_(*caller.at, caller.under, by_->deadline, idempotent) {}
     guarded_call(const guarded_call&) = delete;
 
-    /// True: it stands still, and the caller will go on when it is over; *this may be gone already.
-    POSTHASTE_NOINLINE bool begin(frame& caller) noexcept {
-        caller_ = &caller;
-        step_.at = caller.at;
-        step_.under = caller.under;
-        passage& p = passage_.emplace(*caller.at, idempotent_);
-        p.under_ = caller.under;
-        p.allowance = by_->deadline;
-        return go(way::in, 0, nullptr);
-    }
+    /// Once. True: it stands still, and the caller will go on when it is over; *this may be gone
+    /// already.
+    bool begin() noexcept { return in(0); }
+
     /// The caller's frame is destroyed where it stands: gives back what the layers hold.
     void abandon() noexcept {
-        for (std::size_t i = inside_; i != 0; --i) at(i - 1).abandon(slots_[i - 1]);
+        for (std::size_t i = inside_; i != 0; --i) at(i - 1).abandon(stages_[i - 1].slot);
         inside_ = 0;
     }
 
 protected:
-    virtual ~guarded_call() = default;
+    virtual ~guarded_call() {}
 
     /// Begins an attempt, woken by `f`, which may take so long. True: it stands still, and *this
-    /// may be gone already.
-    virtual bool start(frame& f, duration allowance) noexcept = 0;
-    /// Keeps the attempt's outcome: why it failed, or nullptr.
+    /// may be gone already. False: it is over, as by finish().
+    virtual bool start(frame& f, duration allowance, const failure*& why) noexcept = 0;
+    /// The attempt is over: nullptr if it has a value; else why it failed, which is kept.
     virtual const failure* finish() noexcept = 0;
     /// The same, where a layer says it.
     virtual const failure* fail(failure why) noexcept = 0;
     virtual const failure* supply(layer& by) noexcept = 0;
 
     /// Where layers have let it go to.
-    passage& at_hand() noexcept { return *passage_; }
+    passage& at_hand() noexcept { return passage_; }
     const address& to() const noexcept { return to_; }
     const call_settings& settings() const noexcept { return *by_; }
     /// Of the last attempt that had one: a later one does not undo it.
     effect had_effect() const noexcept { return effect_; }
 
 private:
-    enum class way : unsigned char { in, out };
+    enum class next : unsigned char { over, inwards, stands };
+    struct stage {  // of a layer it is in
+        duration until;  // what it may take was at the entrance, from the beginning of the call
+        extra_calls* extra;  // who was asked for them there
+        layer::slot slot;
+    };
 
     layer& at(std::size_t i) const noexcept { return *by_->layers[i]; }
 
-    // From layer i on; outwards with `why`, or a value. True: it stands still; false: it is over.
-    bool go(way to, std::size_t i, const failure* why) noexcept {
-        passage& p = *passage_;
+    // Through layer i and those inside of it, and what comes of that. True: it stands still; false:
+    // it is over.
+    bool in(std::size_t i) noexcept {
+        passage& p = passage_;
         for (;;) {
-            if (to == way::out) {
-                inside_ = i;
-                if (i == 0) return false;
-                --i;
-                p.allowance =
-                    entries_[i].until == forever ? forever : entries_[i].until - p.passed_;
-                p.extra = entries_[i].extra;
-                const verdict v = at(i).leave(p, slots_[i], why);
-                if (!why) continue;
-                if (v.what == verdict::kind::supply) why = supply(at(i));
-                if (v.what != verdict::kind::again) continue;
-                if (!allowed(v.after)) {
-                    at(i).abandon(slots_[i]);
-                    continue;
-                }
-                ++i;
-                if (v.after > duration::zero()) return pause(v.after, i);
-                time_passes();
-                to = way::in;
-            } else if (i == by_->layers.size()) {
-                inside_ = i;
-                if (start(step_, p.allowance)) return true;
-                why = finished();
-                to = way::out;
-            } else {
-                entries_[i] = {p.allowance == forever ? forever : p.allowance + p.passed_, p.extra};
-                const verdict v = at(i).enter(p, slots_[i]);
+            const failure* why = nullptr;
+            const std::size_t count = by_->layers.size();
+            const std::shared_ptr<layer>* l = by_->layers.data() + i;
+            for (stage* s = &stages_[i]; i != count; ++i, ++l, ++s) {
+                s->until = p.allowance == forever ? forever : p.allowance + p.passed_;
+                s->extra = p.extra;
+                std::construct_at(&s->slot);
+                const verdict v = (*l)->enter(p, s->slot);
+                if (v.what == verdict::kind::pass) continue;
                 if (v.what == verdict::kind::refuse) {
                     why = fail(std::move(p.refusal()));
-                    to = way::out;
-                    continue;
+                    p.refusal_.reset();
+                    break;
                 }
-                ++i;
-                if (v.what == verdict::kind::later && v.after > duration::zero())
-                    return pause(v.after, i);
+                if (v.after > duration::zero()) return pause(v.after, i + 1);
             }
+            if (!why) {
+                inside_ = i;
+                if (start(step_, p.allowance, why)) return true;
+                if (!why) return out(), false;
+                failed(*why);
+            }
+            const next n = out(i, why);
+            if (n != next::inwards) return n == next::stands;
         }
     }
-    const failure* finished() noexcept {
-        const failure* const why = finish();
-        if (why && why->effect() != effect::none) effect_ = why->effect();
-        return why;
+    // Outwards, with a value.
+    void out() noexcept {
+        passage& p = passage_;
+        const std::shared_ptr<layer>* l = by_->layers.data() + inside_;
+        for (stage* s = stages_.data() + inside_; s != stages_.data();) {
+            --s, --l;
+            if ((*l)->hears() == layer::outcomes::failures) continue;
+            restore(p, *s);
+            (*l)->leave(p, s->slot, nullptr);
+        }
+        inside_ = 0;
+    }
+    // Outwards from layer i, which it is not in, with `why`; inwards: through layer i.
+    POSTHASTE_NOINLINE next out(std::size_t& i, const failure* why) noexcept {
+        passage& p = passage_;
+        for (; i != 0; --i) {
+            inside_ = i;
+            if (!why) return out(), next::over;
+            layer& l = at(i - 1);
+            stage& s = stages_[i - 1];
+            restore(p, s);
+            const verdict v = l.leave(p, s.slot, why);
+            if (v.what == verdict::kind::supply) why = supply(l);
+            if (v.what != verdict::kind::again) continue;
+            if (!allowed(v.after)) {
+                l.abandon(s.slot);
+                continue;
+            }
+            if (v.after > duration::zero()) return pause(v.after, i), next::stands;
+            time_passes();
+            return next::inwards;
+        }
+        inside_ = 0;
+        return next::over;
+    }
+    static void restore(passage& p, const stage& s) noexcept {
+        p.allowance = s.until == forever ? forever : s.until - p.passed_;
+        p.extra = s.extra;
+    }
+    void failed(const failure& why) noexcept {
+        passage_.read_clock();
+        if (why.effect() != effect::none) effect_ = why.effect();
     }
     bool allowed(duration after) noexcept {
-        return !passage_->stopped() && std::max(after, duration::zero()) < passage_->time_left();
+        return !passage_.stopped() && std::max(after, duration::zero()) < passage_.time_left();
     }
     void time_passes() noexcept {
-        passage& p = *passage_;
+        passage& p = passage_;
         const duration passed = p.since_begin(p.now());
         if (p.allowance != forever) p.allowance -= passed - p.passed_;
         p.passed_ = passed;
@@ -138,37 +168,39 @@ private:
     bool pause(duration d, std::size_t i) noexcept {
         inside_ = i;
         if (!kept_) kept_ = to_.owner.lock();
-        const duration left = passage_->time_left();
+        const duration left = passage_.time_left();
         late_ = left <= d;
-        nap_.emplace(saturating_add(passage_->now(), std::min(d, left)), forever);
+        nap_.emplace(saturating_add(passage_.now(), std::min(d, left)), forever);
         if (!nap_->stand(step_)) step_.wake();
         return true;
     }
     void go_on() noexcept {
-        frame& caller = *caller_;
-        bool stands = false;
-        if (nap_) {
+        frame& caller = caller_;
+        passage_.read_clock();
+        std::size_t i = inside_;
+        next n = next::inwards;
+        if (!nap_) {
+            const failure* const why = finish();
+            if (why) failed(*why);
+            n = out(i, why);
+        } else {
             const bool slept = nap_->await_resume().has_value();
             nap_.reset();
             time_passes();
-            if (slept && !late_) {
-                stands = go(way::in, inside_, nullptr);
-            } else {
-                const bool late = std::exchange(late_, false) && slept;
-                stands = go(way::out, inside_,
-                            fail(late ? failure::because(code::deadline_exceeded, effect_,
+            const bool late = std::exchange(late_, false);
+            if (!slept || late)
+                n = out(i, fail(slept ? failure::because(code::deadline_exceeded, effect_,
                                                          "it was held back")
                                       : failure::because(code::cancelled, effect_,
                                                          "between two attempts")));
-            }
-        } else {
-            stands = go(way::out, inside_, finished());
         }
-        if (!stands) caller.run(caller);
+        if (n == next::inwards ? !in(i) : n == next::over) caller.run(caller);
     }
 
     struct node : frame {
         explicit node(guarded_call& c) noexcept : frame(nullptr), of(c) {
+            at = c.caller_.at;
+            under = c.caller_.under;
             run = [](work& w) noexcept { static_cast<node&>(static_cast<frame&>(w)).of.go_on(); };
         }
         guarded_call& of;
@@ -177,20 +209,16 @@ private:
     const address& to_;
     std::shared_ptr<const void> kept_;  // what to_ is a part of, once no attempt keeps it
     const std::shared_ptr<const call_settings> by_;
-    const bool idempotent_;
+    frame& caller_;
     bool late_ = false;  // when the pause is over, so is its time
     effect effect_ = effect::none;  // of an attempt that had one
-    frame* caller_ = nullptr;
     std::size_t inside_ = 0;  // so many layers it has to come out of
-    node step_{*this};
-    std::optional<passage> passage_;
+    node step_;
+    passage passage_;
     std::optional<detail::sleeping> nap_;
-    struct entry {  // how a layer was entered, to be restored on the way out
-        duration until;  // the allowance, from the beginning of the call
-        extra_calls* extra;
+    union {  // none is made before it is used
+        std::array<stage, max_layers> stages_;
     };
-    std::array<entry, max_layers> entries_;
-    std::array<layer::slot, max_layers> slots_;
 };
 
 namespace detail {
@@ -211,90 +239,101 @@ class attempts final : public guarded_call {
     struct none {};
 
 public:
-    attempts(const address& to, called<M>* e, const std::shared_ptr<const call_settings>& by)
-        : guarded_call(to, by, idempotent<M>) {
+    /// `first`: the first attempt, and the place for all others.
+    attempts(const address& to, std::shared_ptr<const call_settings> by, frame& caller,
+             direct_call<M>& first)
+        : guarded_call(to, std::move(by), caller, idempotent<M>), attempt_(first) {
         if constexpr (copies) {
-            if (by->repeats) copy_.emplace(std::as_const(e->template as<M>()));
+            if (settings().repeats) copy_.emplace(std::as_const(first.call()->template as<M>()));
         }
-        next_ = e;
-        id_ = e->id;
+        id_ = first.call()->id;
     }
     ~attempts() {
-        abandon();
         if (hedged_) hedged<M>::destroy(hedged_);
-        if (next_) next_->destroy();
     }
     static void destroy(attempts* a) noexcept {
+        a->abandon();
         std::destroy_at(a);
         deallocate(a);
     }
 
     result<reply> take() noexcept {
-        if (!*outcome_ && outcome_->error().effect() == effect::none &&
-            had_effect() != effect::none) {
-            failure why = std::move(*outcome_).error();
-            outcome_.emplace(std::move(why.effect(had_effect())));
+        if (!outcome_) return attempt_.take();
+        result<reply>& r = *outcome_;
+        if (!r && r.error().effect() == effect::none && had_effect() != effect::none) {
+            failure why = std::move(r).error();
+            return std::move(why.effect(had_effect()));
         }
-        return *std::move(outcome_);
+        return std::move(r);
     }
 
 private:
-    bool start(frame& f, duration allowance) noexcept override {
-        called<M>* e = std::exchange(next_, nullptr);
+    bool start(frame& f, duration allowance, const failure*& why) noexcept override {
+        if (std::exchange(began_, true)) renew();
+        if (settings().hedge && hedge()) {
+            if (hedged_->begin(f, allowance)) return true;
+        } else {
+            called<M>* const e = attempt_.call();
+            if (e && settings().watch) e->watch = settings().watch;
+            attempt_.allow(allowance);
+            if (attempt_.begin(f)) return true;
+        }
+        why = finish();
+        return false;
+    }
+    POSTHASTE_NOINLINE void renew() noexcept {
+        called<M>* e = nullptr;
         if constexpr (copies) {
-            if (!e && copy_) {
+            if (copy_) {
                 e = guarded([&] { return make_envelope<called<M>>(std::as_const(*copy_)); },
                             [](const std::exception_ptr&) -> called<M>* { return nullptr; });
             }
         }
-        if (settings().hedge) {
-            if (hedge(e)) return hedged_->begin(f, allowance);
-            e = nullptr;
-        }
-        if (e) {
-            e->id = id_;
-            e->watch = settings().watch;
-        }
-        attempt_.emplace(to(), e, allowance);
-        return attempt_->begin(f);
+        if (e) e->id = id_;
+        std::destroy_at(&attempt_);
+        std::construct_at(&attempt_, to(), e, forever);
     }
     const failure* finish() noexcept override {
-        if (hedged_) {
-            outcome_.emplace(hedged_->take());
-            hedged<M>::destroy(std::exchange(hedged_, nullptr));
-            return why();
-        }
-        outcome_.emplace(attempt_->end(&id_));
-        attempt_.reset();
-        return why();
+        if (hedged_) return finish_hedged();
+        if (!attempt_.end()) return keep(attempt_.take(&id_));
+        outcome_.reset();
+        return nullptr;
     }
-    // Several requests instead of one; the first is e. False: no memory, and e is gone.
-    POSTHASTE_NOINLINE bool hedge(called<M>* e) noexcept {
+    POSTHASTE_NOINLINE const failure* finish_hedged() noexcept {
+        keep(hedged_->take());
+        hedged<M>::destroy(std::exchange(hedged_, nullptr));
+        return *outcome_ ? nullptr : &outcome_->error();
+    }
+    // Several requests instead of one. False: no memory, and the message is gone.
+    POSTHASTE_NOINLINE bool hedge() noexcept {
         if constexpr (copies) {
+            called<M>* const e = attempt_.give_away();
             void* const memory = e ? allocate(sizeof(hedged<M>)) : nullptr;
             if (memory)
                 hedged_ = ::new (memory) hedged<M>(to(), e, *copy_, id_, settings(), at_hand());
+            else if (e) e->destroy();
         }
-        if (!hedged_ && e) e->destroy();
         return hedged_;
     }
     const failure* fail(failure f) noexcept override {
-        outcome_.emplace(std::move(add_to_path(f, to().name)));
-        return why();
+        return keep(std::move(add_to_path(f, to().name)));
     }
     const failure* supply(layer& by) noexcept override {
         result<reply> given{failure(outcome_->error())};
         by.supply(&reply_key<reply>, outcome_->error(), &given);
-        outcome_.emplace(std::move(given));
-        return why();
+        return keep(std::move(given));
     }
-    const failure* why() const noexcept { return *outcome_ ? nullptr : &outcome_->error(); }
+    const failure* keep(result<reply> r) noexcept {
+        outcome_.emplace(std::move(r));
+        return *outcome_ ? nullptr : &outcome_->error();
+    }
 
-    called<M>* next_ = nullptr;  // what the next attempt sends; nullptr: another copy
+    direct_call<M>& attempt_;
+    bool began_ = false;  // the first attempt
     [[no_unique_address]] std::conditional_t<copies, std::optional<M>, none> copy_;
     message_id id_;  // the first attempt's that came so far
     hedged<M>* hedged_ = nullptr;  // instead of attempt_, where there may be several at once
-    std::optional<direct_call<M>> attempt_;
+    // Why it failed, or what came of several requests, or was supplied; nothing: ask attempt_.
     std::optional<result<reply>> outcome_;
 };
 
@@ -309,18 +348,12 @@ public:
     static constexpr bool keeps_home = true;
     call_operation(const address& to, detail::called<M>* e, duration allowance) noexcept
         : direct_(to, e, allowance) {}
-    /// Through policies; without memory for that, it will be refused.
+    /// Through policies.
     call_operation(const address& to, detail::called<M>* e,
                    const std::shared_ptr<const call_settings>& by) noexcept
-        : direct_(to, nullptr, forever) {
-        if (!e) return;
-        guard_ = detail::guarded(
-            [&] { return detail::make_envelope<detail::attempts<M>>(to, e, by); },
-            [](const std::exception_ptr&) -> detail::attempts<M>* { return nullptr; });
-        if (!guard_) e->destroy();
-    }
+        : to_(&to), by_(e ? by : nullptr), direct_(to, e, forever) {}
     call_operation(call_operation&& not_yet) noexcept
-        : direct_(std::move(not_yet.direct_)), guard_(std::exchange(not_yet.guard_, nullptr)) {}
+        : to_(not_yet.to_), by_(std::move(not_yet.by_)), direct_(std::move(not_yet.direct_)) {}
     ~call_operation() {
         if (guard_) detail::attempts<M>::destroy(guard_);
     }
@@ -331,12 +364,28 @@ public:
         return begin(h.promise());
     }
     /// For those who have a frame, and no coroutine in it; false: it is over already.
-    bool begin(frame& f) noexcept { return guard_ ? guard_->begin(f) : direct_.begin(f); }
-    result<reply_t<M>> await_resume() noexcept { return guard_ ? guard_->take() : direct_.end(); }
+    bool begin(frame& f) noexcept { return by_ ? go_through(f) : direct_.begin(f); }
+    result<reply_t<M>> await_resume() noexcept {
+        if (guard_) return guard_->take();
+        direct_.end();
+        return direct_.take();
+    }
 
 private:
-    detail::direct_call<M> direct_;
+    POSTHASTE_NOINLINE bool go_through(frame& caller) noexcept {
+        guard_ = detail::guarded(
+            [&] {
+                return detail::make_envelope<detail::attempts<M>>(*to_, std::move(by_), caller,
+                                                                  direct_);
+            },
+            [](const std::exception_ptr&) -> detail::attempts<M>* { return nullptr; });
+        return guard_ ? guard_->begin() : direct_.refuse();
+    }
+
+    const address* to_ = nullptr;  // where there are policies, as the next two
+    std::shared_ptr<const call_settings> by_;  // until it is awaited
     detail::attempts<M>* guard_ = nullptr;
+    detail::direct_call<M> direct_;  // it, or the attempt under way
 };
 
 }  // namespace posthaste

@@ -160,6 +160,7 @@ private:
     void go_on() noexcept {
         const time_point now = passage_.now();
         if (now < by_.alone_until()) return rest_until(by_.alone_until());
+        passage_.read_clock();
         std::size_t next = 0;
         {
             const std::lock_guard guard(lock_);

@@ -91,6 +91,7 @@ private:
     message_id identify(message_id* kept) noexcept;
     void take_up(envelope& e, time_point bound, duration allowance) noexcept;
     void put_down(const envelope& e) noexcept;
+    void close_failed(envelope& e, failure& why, bool intact) noexcept;
     // Only whoever holds the lane counts here, so it takes no read-modify-write.
     struct tally {
         using number = std::atomic<std::uint64_t>;

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -47,12 +48,17 @@ public:
         std::uint64_t a = 0, b = 0;
     };
 
-    layer() = default;
+    /// Which of them leave() is told: one that has nothing to do for a value saves a call.
+    enum class outcomes : unsigned char { all, failures };
+
+    explicit layer(outcomes o = outcomes::all) noexcept : hears_(o) {}
     layer(const layer&) = delete;
     virtual ~layer() = default;
 
+    outcomes hears() const noexcept { return hears_; }
+
     /// A call goes in. After `pass` and `later` it comes out again, by leave() or abandon(): once,
-    /// and once more for each time that leave() says `again`. After `later` it waits no longer than
+    /// and once more for each time that leave() says `again`; of values see hears(). After `later` it waits no longer than
     /// until the deadline, and fails.
     virtual verdict enter(passage& p, slot& s) noexcept = 0;
     /// It comes out. `why`: how it failed; nullptr: with a value.
@@ -62,6 +68,9 @@ public:
     virtual void abandon(slot&) noexcept {}
     /// Puts a value into `*into`, a result<T> that holds `why`, if `type` is &detail::reply_key<T>.
     virtual void supply(const void* /*type*/, const failure& /*why*/, void* /*into*/) noexcept {}
+
+private:
+    const outcomes hears_;
 };
 
 /// How a client calls: filled by its policies, outermost first, when it is made.
@@ -186,15 +195,25 @@ protected:
 /// Threads    one at a time: whoever moves the call on.
 class passage {
 public:
-    passage(home& at, bool idempotent) noexcept
-        : at_(&at), began_(at.coarse_now()), idempotent_(idempotent) {}
+    passage(home& at, bool idempotent) noexcept : passage(at, nullptr, forever, idempotent) {}
+    /// What is called works under `under`, and may take so long.
+    passage(home& at, const context* under, duration allowed, bool idempotent) noexcept
+        : allowance(allowed),
+          at_(&at),
+          under_(under),
+          began_(at.coarse_now()),
+          coarse_(began_),
+          idempotent_(idempotent) {}
     passage(const passage&) = delete;
 
     home& at() const noexcept { return *at_; }
     /// Exact, and tens of nanoseconds.
     time_point now() const noexcept { return at_->now(); }
-    /// Milliseconds late at most, and a few nanoseconds.
-    time_point coarse_now() const noexcept { return at_->coarse_now(); }
+    /// Milliseconds late at most, and as good as free: as of the last read_clock(). So a handler
+    /// that ran at once, and well, has taken no time by it.
+    time_point coarse_now() const noexcept { return coarse_; }
+    /// Whoever moves the call on does so when it has stood still, or failed.
+    void read_clock() noexcept { coarse_ = at_->coarse_now(); }
     std::uint64_t random() const noexcept { return at_->random(); }
 
     /// The message says that it does no harm to handle it twice:
@@ -224,22 +243,23 @@ public:
     /// inside; as `allowance`.
     extra_calls* extra = nullptr;
     /// Why the call was refused, where enter() says `refuse`.
-    failure& refusal() noexcept { return refusal_; }
+    failure& refusal() noexcept { return refusal_ ? *refusal_ : refusal_.emplace(code::rejected); }
 
 private:
     friend class guarded_call;
 
     // How long it has taken at `t`; when first asked, by the coarse clock: to milliseconds.
     duration since_begin(time_point t) noexcept {
-        if (!std::exchange(exact_, true)) began_ = t - (coarse_now() - began_);
+        if (!std::exchange(exact_, true)) began_ = t - (at_->coarse_now() - began_);
         return t - began_;
     }
 
     home* at_;
-    const context* under_ = nullptr;
+    const context* under_;
     time_point began_;
+    time_point coarse_;
     duration passed_{};  // of the time since then `allowance` knows so much
-    failure refusal_{code::rejected};
+    std::optional<failure> refusal_;
     bool exact_ = false;
     bool idempotent_;
 };

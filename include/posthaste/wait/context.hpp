@@ -4,6 +4,7 @@
 #include <posthaste/base/clock.hpp>
 #include <posthaste/base/message_id.hpp>
 #include <posthaste/detail/assert.hpp>
+#include <posthaste/detail/config.hpp>
 #include <posthaste/wait/home.hpp>
 #include <posthaste/wait/stop.hpp>
 
@@ -20,7 +21,7 @@ namespace detail {
 /// hear the same.
 class due_time {
 public:
-    time_point settle(const home& at, duration allowance) noexcept {
+    POSTHASTE_NOINLINE time_point settle(const home& at, duration allowance) noexcept {
         duration::rep seen = word_.load(std::memory_order_relaxed);
         if (seen != open) return time_point(duration(seen));
         const time_point mine = saturating_add(at.now(), allowance);
