@@ -41,15 +41,10 @@ public:
     void allow(duration allowance) noexcept { allowance_ = allowance; }
     /// Before it begins: somebody else has the message.
     void forget() noexcept { envelope_ = nullptr; }
-    /// Instead of begin(): there is no memory for it. False, as from there.
-    bool refuse() noexcept {
-        stage_ = stage::refused;
-        return refuse(code::overloaded, "no memory for the message");
-    }
     /// True: the caller is suspended, and may have gone on elsewhere already.
     POSTHASTE_NOINLINE bool begin(frame& f) noexcept {
-        if (!envelope_) return refuse();
         stage_ = stage::refused;
+        if (!envelope_) return refuse(code::overloaded, "no memory for the message");
         const address::route route = to_.find(envelope_->type());
         if (to_.shut()) return refuse(code::closed);
         if (!route.how) return refuse(route.why(), route.why_not());
@@ -315,8 +310,6 @@ public:
         return std::exchange(envelope_, nullptr);
     }
     bool begin(frame& f) noexcept { return site_.begin(f); }
-    /// Instead: there is no memory for it.
-    bool refuse() noexcept { return site_.refuse(); }
     /// Once, at the caller's: is there a value to take()?
     bool end() noexcept {
         answered_ = site_.end();

@@ -32,18 +32,10 @@ namespace posthaste {
 /// Threads      one at a time.
 class guarded_call {
 public:
-    guarded_call(const address& to, std::shared_ptr<const call_settings> by, frame& caller,
+    guarded_call(const address& to, const std::shared_ptr<const call_settings>& by,
                  bool idempotent) noexcept
-        : to_(to),
-          by_(std::move(by)),
-          caller_(caller),
-          step_(*this),
-          passage_(*caller.at, caller.under, by_->deadline, idempotent) {}
+        : to_(to), by_(by), idempotent_(idempotent) {}
     guarded_call(const guarded_call&) = delete;
-
-    /// Once. True: it stands still, and the caller will go on when it is over; *this may be gone
-    /// already.
-    bool begin() noexcept { return in(0); }
 
     /// The caller's frame is destroyed where it stands: gives back what the layers hold.
     void abandon() noexcept {
@@ -53,6 +45,15 @@ public:
 
 protected:
     virtual ~guarded_call() {}
+
+    /// True: it stands still, and the caller will go on when it is over; *this may be gone already.
+    POSTHASTE_NOINLINE bool go_in(frame& caller) noexcept {
+        caller_ = &caller;
+        step_.at = caller.at;
+        step_.under = caller.under;
+        passage_.emplace(*caller.at, caller.under, by_->deadline, idempotent_);
+        return in(0);
+    }
 
     /// Begins an attempt, woken by `f`, which may take so long. True: it stands still, and *this
     /// may be gone already. False: it is over, as by finish().
@@ -64,7 +65,7 @@ protected:
     virtual const failure* supply(layer& by) noexcept = 0;
 
     /// Where layers have let it go to.
-    passage& at_hand() noexcept { return passage_; }
+    passage& at_hand() noexcept { return *passage_; }
     const address& to() const noexcept { return to_; }
     const call_settings& settings() const noexcept { return *by_; }
     /// Of the last attempt that had one: a later one does not undo it.
@@ -83,7 +84,7 @@ private:
     // Through layer i and those inside of it, and what comes of that. True: it stands still; false:
     // it is over.
     bool in(std::size_t i) noexcept {
-        passage& p = passage_;
+        passage& p = *passage_;
         for (;;) {
             const failure* why = nullptr;
             const std::size_t count = by_->layers.size();
@@ -113,7 +114,7 @@ private:
     }
     // Outwards, with a value.
     void out() noexcept {
-        passage& p = passage_;
+        passage& p = *passage_;
         const std::shared_ptr<layer>* l = by_->layers.data() + inside_;
         for (stage* s = stages_.data() + inside_; s != stages_.data();) {
             --s, --l;
@@ -125,7 +126,7 @@ private:
     }
     // Outwards from layer i, which it is not in, with `why`; inwards: through layer i.
     POSTHASTE_NOINLINE next out(std::size_t& i, const failure* why) noexcept {
-        passage& p = passage_;
+        passage& p = *passage_;
         for (; i != 0; --i) {
             inside_ = i;
             if (!why) return out(), next::over;
@@ -151,14 +152,14 @@ private:
         p.extra = s.extra;
     }
     void failed(const failure& why) noexcept {
-        passage_.read_clock();
+        passage_->read_clock();
         if (why.effect() != effect::none) effect_ = why.effect();
     }
     bool allowed(duration after) noexcept {
-        return !passage_.stopped() && std::max(after, duration::zero()) < passage_.time_left();
+        return !passage_->stopped() && std::max(after, duration::zero()) < passage_->time_left();
     }
     void time_passes() noexcept {
-        passage& p = passage_;
+        passage& p = *passage_;
         const duration passed = p.since_begin(p.now());
         if (p.allowance != forever) p.allowance -= passed - p.passed_;
         p.passed_ = passed;
@@ -168,15 +169,15 @@ private:
     bool pause(duration d, std::size_t i) noexcept {
         inside_ = i;
         if (!kept_) kept_ = to_.owner.lock();
-        const duration left = passage_.time_left();
+        const duration left = passage_->time_left();
         late_ = left <= d;
-        nap_.emplace(saturating_add(passage_.now(), std::min(d, left)), forever);
+        nap_.emplace(saturating_add(passage_->now(), std::min(d, left)), forever);
         if (!nap_->stand(step_)) step_.wake();
         return true;
     }
     void go_on() noexcept {
-        frame& caller = caller_;
-        passage_.read_clock();
+        frame& caller = *caller_;
+        passage_->read_clock();
         std::size_t i = inside_;
         next n = next::inwards;
         if (!nap_) {
@@ -199,8 +200,6 @@ private:
 
     struct node : frame {
         explicit node(guarded_call& c) noexcept : frame(nullptr), of(c) {
-            at = c.caller_.at;
-            under = c.caller_.under;
             run = [](work& w) noexcept { static_cast<node&>(static_cast<frame&>(w)).of.go_on(); };
         }
         guarded_call& of;
@@ -209,12 +208,13 @@ private:
     const address& to_;
     std::shared_ptr<const void> kept_;  // what to_ is a part of, once no attempt keeps it
     const std::shared_ptr<const call_settings> by_;
-    frame& caller_;
+    const bool idempotent_;
     bool late_ = false;  // when the pause is over, so is its time
     effect effect_ = effect::none;  // of an attempt that had one
+    frame* caller_ = nullptr;
     std::size_t inside_ = 0;  // so many layers it has to come out of
-    node step_;
-    passage passage_;
+    node step_{*this};
+    std::optional<passage> passage_;
     std::optional<detail::sleeping> nap_;
     union {  // none is made before it is used
         std::array<stage, max_layers> stages_;
@@ -239,14 +239,12 @@ class attempts final : public guarded_call {
     struct none {};
 
 public:
-    /// `first`: the first attempt, and the place for all others.
-    attempts(const address& to, std::shared_ptr<const call_settings> by, frame& caller,
-             direct_call<M>& first)
-        : guarded_call(to, std::move(by), caller, idempotent<M>), attempt_(first) {
+    attempts(const address& to, called<M>& first, const std::shared_ptr<const call_settings>& by)
+        : guarded_call(to, by, idempotent<M>) {
         if constexpr (copies) {
-            if (settings().repeats) copy_.emplace(std::as_const(first.call()->template as<M>()));
+            if (by->repeats) copy_.emplace(std::as_const(first.template as<M>()));
         }
-        id_ = first.call()->id;
+        id_ = first.id;
     }
     ~attempts() {
         if (hedged_) hedged<M>::destroy(hedged_);
@@ -257,8 +255,13 @@ public:
         deallocate(a);
     }
 
+    /// `attempt`: the first one, and the place for all others.
+    bool begin(frame& caller, direct_call<M>& attempt) noexcept {
+        attempt_ = &attempt;
+        return go_in(caller);
+    }
     result<reply> take() noexcept {
-        if (!outcome_) return attempt_.take();
+        if (!outcome_) return attempt_->take();
         result<reply>& r = *outcome_;
         if (!r && r.error().effect() == effect::none && had_effect() != effect::none) {
             failure why = std::move(r).error();
@@ -273,10 +276,10 @@ private:
         if (settings().hedge && hedge()) {
             if (hedged_->begin(f, allowance)) return true;
         } else {
-            called<M>* const e = attempt_.call();
+            called<M>* const e = attempt_->call();
             if (e && settings().watch) e->watch = settings().watch;
-            attempt_.allow(allowance);
-            if (attempt_.begin(f)) return true;
+            attempt_->allow(allowance);
+            if (attempt_->begin(f)) return true;
         }
         why = finish();
         return false;
@@ -290,12 +293,12 @@ private:
             }
         }
         if (e) e->id = id_;
-        std::destroy_at(&attempt_);
-        std::construct_at(&attempt_, to(), e, forever);
+        std::destroy_at(attempt_);
+        std::construct_at(attempt_, to(), e, forever);
     }
     const failure* finish() noexcept override {
         if (hedged_) return finish_hedged();
-        if (!attempt_.end()) return keep(attempt_.take(&id_));
+        if (!attempt_->end()) return keep(attempt_->take(&id_));
         outcome_.reset();
         return nullptr;
     }
@@ -307,7 +310,7 @@ private:
     // Several requests instead of one. False: no memory, and the message is gone.
     POSTHASTE_NOINLINE bool hedge() noexcept {
         if constexpr (copies) {
-            called<M>* const e = attempt_.give_away();
+            called<M>* const e = attempt_->give_away();
             void* const memory = e ? allocate(sizeof(hedged<M>)) : nullptr;
             if (memory)
                 hedged_ = ::new (memory) hedged<M>(to(), e, *copy_, id_, settings(), at_hand());
@@ -328,7 +331,7 @@ private:
         return *outcome_ ? nullptr : &outcome_->error();
     }
 
-    direct_call<M>& attempt_;
+    direct_call<M>* attempt_ = nullptr;
     bool began_ = false;  // the first attempt
     [[no_unique_address]] std::conditional_t<copies, std::optional<M>, none> copy_;
     message_id id_;  // the first attempt's that came so far
@@ -348,12 +351,12 @@ public:
     static constexpr bool keeps_home = true;
     call_operation(const address& to, detail::called<M>* e, duration allowance) noexcept
         : direct_(to, e, allowance) {}
-    /// Through policies.
+    /// Through policies; without memory for that, it will be refused.
     call_operation(const address& to, detail::called<M>* e,
                    const std::shared_ptr<const call_settings>& by) noexcept
-        : to_(&to), by_(e ? by : nullptr), direct_(to, e, forever) {}
+        : guard_(guard(to, e, by)), direct_(to, guard_ ? e : nullptr, forever) {}
     call_operation(call_operation&& not_yet) noexcept
-        : to_(not_yet.to_), by_(std::move(not_yet.by_)), direct_(std::move(not_yet.direct_)) {}
+        : guard_(std::exchange(not_yet.guard_, nullptr)), direct_(std::move(not_yet.direct_)) {}
     ~call_operation() {
         if (guard_) detail::attempts<M>::destroy(guard_);
     }
@@ -364,7 +367,7 @@ public:
         return begin(h.promise());
     }
     /// For those who have a frame, and no coroutine in it; false: it is over already.
-    bool begin(frame& f) noexcept { return by_ ? go_through(f) : direct_.begin(f); }
+    bool begin(frame& f) noexcept { return guard_ ? guard_->begin(f, direct_) : direct_.begin(f); }
     result<reply_t<M>> await_resume() noexcept {
         if (guard_) return guard_->take();
         direct_.end();
@@ -372,20 +375,17 @@ public:
     }
 
 private:
-    POSTHASTE_NOINLINE bool go_through(frame& caller) noexcept {
-        guard_ = detail::guarded(
-            [&] {
-                return detail::make_envelope<detail::attempts<M>>(*to_, std::move(by_), caller,
-                                                                  direct_);
-            },
-            [](const std::exception_ptr&) -> detail::attempts<M>* { return nullptr; });
-        return guard_ ? guard_->begin() : direct_.refuse();
+    // nullptr: no memory, and the message is gone.
+    static detail::attempts<M>* guard(const address& to, detail::called<M>* e,
+                                      const std::shared_ptr<const call_settings>& by) noexcept {
+        if (!e) return nullptr;
+        auto* const made = detail::make_or_not<detail::attempts<M>>(to, *e, by);
+        if (!made) e->destroy();
+        return made;
     }
 
-    const address* to_ = nullptr;  // where there are policies, as the next two
-    std::shared_ptr<const call_settings> by_;  // until it is awaited
     detail::attempts<M>* guard_ = nullptr;
-    detail::direct_call<M> direct_;  // it, or the attempt under way
+    detail::direct_call<M> direct_;  // where there are policies, the attempt under way
 };
 
 }  // namespace posthaste
