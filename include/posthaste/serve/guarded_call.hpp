@@ -96,8 +96,7 @@ private:
                 const verdict v = (*l)->enter(p, s->slot);
                 if (v.what == verdict::kind::pass) continue;
                 if (v.what == verdict::kind::refuse) {
-                    why = fail(std::move(p.refusal()));
-                    p.refusal_.reset();
+                    why = refused();
                     break;
                 }
                 if (v.after > duration::zero()) return pause(v.after, i + 1);
@@ -108,9 +107,16 @@ private:
                 if (!why) return out(), false;
                 failed(*why);
             }
-            const next n = out(i, why);
+            std::size_t from = i;
+            const next n = out(from, why);
             if (n != next::inwards) return n == next::stands;
+            i = from;
         }
+    }
+    POSTHASTE_NOINLINE const failure* refused() noexcept {
+        const failure* const why = fail(std::move(passage_->refusal()));
+        passage_->refusal_.reset();
+        return why;
     }
     // Outwards, with a value.
     void out() noexcept {
@@ -151,7 +157,7 @@ private:
         p.allowance = s.until == forever ? forever : s.until - p.passed_;
         p.extra = s.extra;
     }
-    void failed(const failure& why) noexcept {
+    POSTHASTE_NOINLINE void failed(const failure& why) noexcept {
         passage_->read_clock();
         if (why.effect() != effect::none) effect_ = why.effect();
     }
@@ -166,7 +172,7 @@ private:
     }
     // Then inwards from `i`; if it is cancelled meanwhile or its time is over, outwards. It never
     // ends at once: a stop that was requested already is found in the next turn.
-    bool pause(duration d, std::size_t i) noexcept {
+    POSTHASTE_NOINLINE bool pause(duration d, std::size_t i) noexcept {
         inside_ = i;
         if (!kept_) kept_ = to_.owner.lock();
         const duration left = passage_->time_left();
@@ -276,13 +282,15 @@ private:
         if (settings().hedge && hedge()) {
             if (hedged_->begin(f, allowance)) return true;
         } else {
-            called<M>* const e = attempt_->call();
-            if (e && settings().watch) e->watch = settings().watch;
+            if (settings().watch) be_watched();
             attempt_->allow(allowance);
             if (attempt_->begin(f)) return true;
         }
         why = finish();
         return false;
+    }
+    POSTHASTE_NOINLINE void be_watched() noexcept {
+        if (called<M>* const e = attempt_->call()) e->watch = settings().watch;
     }
     POSTHASTE_NOINLINE void renew() noexcept {
         called<M>* e = nullptr;
@@ -297,12 +305,12 @@ private:
         std::construct_at(attempt_, to(), e, forever);
     }
     const failure* finish() noexcept override {
-        if (hedged_) return finish_hedged();
-        if (!attempt_->end()) return keep(attempt_->take(&id_));
-        outcome_.reset();
+        if (hedged_ || !attempt_->end()) return finish_otherwise();
+        if (outcome_) outcome_.reset();
         return nullptr;
     }
-    POSTHASTE_NOINLINE const failure* finish_hedged() noexcept {
+    POSTHASTE_NOINLINE const failure* finish_otherwise() noexcept {
+        if (!hedged_) return keep(attempt_->take(&id_));
         keep(hedged_->take());
         hedged<M>::destroy(std::exchange(hedged_, nullptr));
         return *outcome_ ? nullptr : &outcome_->error();
