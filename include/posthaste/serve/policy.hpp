@@ -58,8 +58,8 @@ public:
     outcomes hears() const noexcept { return hears_; }
 
     /// A call goes in. After `pass` and `later` it comes out again, by leave() or abandon(): once,
-    /// and once more for each time that leave() says `again`; of values see hears(). After `later` it waits no longer than
-    /// until the deadline, and fails.
+    /// and once more for each time that leave() says `again`; with a value, only if it hears() of
+    /// them. After `later` it waits no longer than until the deadline, and fails.
     virtual verdict enter(passage& p, slot& s) noexcept = 0;
     /// It comes out. `why`: how it failed; nullptr: with a value.
     virtual verdict leave(passage& p, slot& s, const failure* why) noexcept = 0;
