@@ -395,6 +395,79 @@ TEST_CASE("outbox: a handler that fails gives its places to those who wait for r
     CHECK(app.counts("log").adds_up());
 }
 
+TEST_CASE("outbox: a handler may wait for room, and sends into the place that it got") {
+    testing::no_frames_left frames;
+    simulation sim(any_seed());
+    bus app(sim);
+    const bool fails = GENERATE(false, true);
+    event open;
+    std::vector<int> seen;
+    app.handle<note>("log", serial.capacity(1).full(when_full::wait), [&](note n) -> task<> {
+        static_cast<void>(co_await open.wait());
+        seen.push_back(n.n);
+    });
+    const auto log = app.client<note>("log");
+    bool held = false;
+    app.handle<order>("orders", [&](order, outbox& out) -> task<result<void>> {
+        auto place = co_await log.reserve();
+        REQUIRE(place);
+        CHECK(out.send(*place, 3));
+        CHECK_FALSE(*place);
+        CHECK(outcome(out.send(*place, 4)) == "rejected, none");
+        held = true;
+        co_await sleep_for(1ms);
+        if (fails) co_return failure(code::unavailable);
+        co_return {};
+    });
+    CHECK(log.send(1));
+    sim.advance(1us);
+    CHECK(log.send(2));
+    CHECK(app.client<order>("orders").send(1));
+    sim.advance(1ms);
+    CHECK_FALSE(held);
+    open.set();
+    sim.advance(1us);
+    CHECK(held);
+    CHECK_FALSE(log.send(5));  // the only place is kept
+    sim.advance(1ms);
+    CHECK(seen == (fails ? std::vector{1, 2} : std::vector{1, 2, 3}));
+    CHECK(log.send(6));
+    sim.advance(1ms);
+    CHECK(app.counts("log").accepted == (fails ? 3 : 4));
+    CHECK(app.counts("log").left == 0);
+    CHECK(app.counts("log").adds_up());
+}
+
+TEST_CASE("outbox: a place in a queue that drops is given back at once, and the message dropped") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    event open;
+    std::vector<int> seen;
+    app.handle<note>("log", serial.capacity(1).full(when_full::drop_newest), [&](note n) -> task<> {
+        static_cast<void>(co_await open.wait());
+        seen.push_back(n.n);
+    });
+    const auto log = app.client<note>("log");
+    app.handle<order>("orders", [&](order, outbox& out) -> task<> {
+        auto place = co_await log.reserve();
+        REQUIRE(place);
+        CHECK(out.send(*place, 3));
+        CHECK(log.send(1));
+        co_await sleep_for(1ms);
+        CHECK(log.send(2));
+    });
+    CHECK(app.client<order>("orders").send(1));
+    sim.advance(1s);
+    open.set();
+    sim.advance(1s);
+    CHECK(seen == std::vector{1, 2});
+    CHECK(app.counts("log").accepted == 3);
+    CHECK(app.counts("log").dropped == 1);
+    CHECK(app.counts("log").left == 0);
+    CHECK(app.counts("log").adds_up());
+}
+
 TEST_CASE("outbox: a queue that drops never refuses, and drops when the message comes") {
     testing::no_frames_left frames;
     simulation sim;

@@ -139,6 +139,12 @@ public:
         places_.fetch_add(1, std::memory_order_relaxed);
         return admission::accepted;
     }
+    /// The same for one whose sender has a place that was granted before, which becomes its own.
+    admission promise_that_place(envelope& e) noexcept {
+        if (!tracks(e)) return refuse(admission::overloaded);
+        if (drops()) give_place_back();
+        return admission::accepted;
+    }
     /// Its sender has succeeded, and can be told nothing: what cannot be put is a dead letter.
     void put_promised(envelope& e) noexcept {
         if ((drops() ? put(e, false) : put_in_place(e)) == admission::accepted) return;

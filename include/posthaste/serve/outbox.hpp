@@ -19,6 +19,8 @@ class outbox;
 template <typename... Ms>
 class client;
 template <typename M>
+class permit;
+template <typename M>
 class publisher;
 
 namespace detail {
@@ -87,8 +89,15 @@ public:
         return to.template hold<M>(*this, std::forward<Args>(args)...);
     }
 
-    /// As `to.send_after(delay, args...)`: the time counts from now, not from the handler's end. If
-    /// it is due before that, it is sent then.
+    /// As `into.send(args...)`, after `auto into = co_await c.reserve()`, which waits for room. If
+    /// the handler fails, the place is given back.
+    template <typename M, typename... Args>
+    result<void> send(permit<M>& into, Args&&... args) noexcept {
+        return into.hold(*this, std::forward<Args>(args)...);
+    }
+
+    /// As `to.send_after(delay, args...)`, but it cannot be cancelled. The time counts from now,
+    /// not from the handler's end; if it is due before that, it is sent then.
     /// Errors     as client::send_after(). If the bus drains meanwhile, it is a dead letter.
     template <std::nullptr_t = nullptr, typename... Ms, typename Rep, typename Period,
               typename... Args>

@@ -5,10 +5,11 @@
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/call.hpp>
 #include <posthaste/serve/envelope.hpp>
+#include <posthaste/serve/held_message.hpp>
+#include <posthaste/serve/outbox.hpp>
 
 #include <coroutine>
 #include <cstdint>
-#include <exception>
 #include <memory>
 #include <utility>
 
@@ -42,12 +43,8 @@ public:
     ///            place is still there; rejected: there is no place (any more).
     template <typename... Args>
     result<void> send(Args&&... args) noexcept {
-        if (!to_) return failure::because(code::rejected, effect::none, "the permit is used up");
-        envelope* const e = detail::guarded(
-            [&]() -> envelope* {
-                return detail::make_envelope<detail::sent<M>>(std::forward<Args>(args)...);
-            },
-            [](const std::exception_ptr&) -> envelope* { return nullptr; });
+        if (!to_) return used_up();
+        envelope* const e = detail::make_or_not<detail::sent<M>>(std::forward<Args>(args)...);
         if (!e) return no_memory();
         e->how = where_.how;
         const auto admission = where_.to->put_in_place(*e);
@@ -69,6 +66,23 @@ public:
     explicit operator bool() const noexcept { return to_ != nullptr; }
 
 private:
+    friend class outbox;
+    template <typename... Args>
+    result<void> hold(outbox& out, Args&&... args) noexcept {
+        if (!to_) return used_up();
+        auto* const e =
+            detail::make_or_not<detail::held_message<M>>(to_, where_, std::forward<Args>(args)...);
+        if (!e) return no_memory();
+        if (where_.to->promise_that_place(*e) != endpoint_core::admission::accepted) {
+            e->destroy();
+            return no_memory();
+        }
+        to_.reset();
+        return out.hold(*e), result<void>();
+    }
+    static failure used_up() noexcept {
+        return failure::because(code::rejected, effect::none, "the permit is used up");
+    }
     failure no_memory() const noexcept {
         return detail::failure_at(to_->name, code::overloaded, effect::none,
                                   "no memory for the message");
