@@ -59,7 +59,7 @@ public:
           capacity_(capacity),
           full_(full) {}
     endpoint_core(const endpoint_core&) = delete;
-    virtual ~endpoint_core() { dead_.forget(*this); }
+    virtual ~endpoint_core() = default;
 
     /// From now on what is sent is delivered until the handler takes it. Before it is used.
     void deliver_at_least_once(redelivery how) {
@@ -68,6 +68,9 @@ public:
     }
     /// Before it is used. Without a keeper it lives as long as the bus.
     void kept_by(endpoint_keeper& k) noexcept { keeper_ = &k; }
+    /// Nothing is requeued to it any more, once this returns. To be asked for before it is
+    /// destroyed, while all of it is there still.
+    void disown_letters() noexcept { dead_.forget(*this); }
     /// In place of the handler it was made with, with the same entries. Before it is used.
     void take_over(std::unique_ptr<handler> h) noexcept { handler_ = std::move(h); }
 

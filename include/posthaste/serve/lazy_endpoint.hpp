@@ -90,7 +90,11 @@ public:
     lazy_endpoint() = default;
     explicit lazy_endpoint(std::unique_ptr<endpoint_plan> p) noexcept : plan_(std::move(p)) {}
     lazy_endpoint(const lazy_endpoint&) = delete;
-    ~lazy_endpoint() { delete made_.load(std::memory_order_relaxed); }
+    ~lazy_endpoint() {
+        endpoint_core* const e = made_.load(std::memory_order_relaxed);
+        if (e) e->disown_letters();
+        delete e;
+    }
 
     /// From now on there is one, though it may not be made yet. False: there was one before.
     bool give(std::unique_ptr<endpoint_plan>&& p) noexcept {
