@@ -377,6 +377,10 @@ protected:
         return verdict.won;
     }
     void reply(envelope& e) noexcept {
+        if (e.call()->cell.how() != ending::open) return reply_late(e);
+        if (!answer(e)) count_late(duration());
+    }
+    POSTHASTE_NOINLINE void reply_late(envelope& e) noexcept {
         const duration by = late_by(*e.call());
         if (!answer(e)) count_late(by);
     }
