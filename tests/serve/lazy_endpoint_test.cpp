@@ -24,7 +24,6 @@ struct parts {
     dead_letters dead;
     std::shared_ptr<int> heard = std::make_shared<int>(0);
     keeper who;
-    bool no_memory = false;
 
     template <typename Mode>
     std::unique_ptr<endpoint_plan> plan(const Mode& mode) {
@@ -47,19 +46,20 @@ struct parts {
 TEST_CASE("lazy_endpoint: is made when it is needed, once, as planned") {
     parts p;
     lazy_endpoint e;
-    CHECK_FALSE(e.make("n", nullptr, p.no_memory));
+    CHECK_FALSE(e.make("n"));
+    CHECK_FALSE(e.is_there());
     CHECK(e.give(p.plan(serial.capacity(2))));
     CHECK_FALSE(e.give(p.plan(serial)));
+    CHECK(e.is_there());
     CHECK_FALSE(e.made());
     CHECK(e.idle());
     CHECK(e.begun() == 0);
     CHECK(e.counts().accepted == 0);
-    endpoint_core* const made = e.make("name", &p.who, p.no_memory);
+    endpoint_core* const made = e.make("name", &p.who);
     REQUIRE(made);
     CHECK(e.made() == made);
-    CHECK(e.make("name", &p.who, p.no_memory) == made);
+    CHECK(e.make("name", &p.who) == made);
     CHECK_FALSE(e.give(p.plan(serial)));
-    CHECK_FALSE(p.no_memory);
     CHECK(made->name() == "name");
     CHECK(made->capacity() == 2);
     CHECK(p.put(*made, 3) == endpoint_core::admission::accepted);
@@ -76,7 +76,7 @@ TEST_CASE("lazy_endpoint: is made when it is needed, once, as planned") {
 TEST_CASE("lazy_endpoint: redelivers, if that is the plan") {
     parts p;
     lazy_endpoint e(p.plan(serial.at_least_once()));
-    endpoint_core* const made = e.make("name", nullptr, p.no_memory);
+    endpoint_core* const made = e.make("name");
     REQUIRE(made);
     envelope* const one = detail::make_envelope<detail::sent<note>>(1);
     one->how = made->find(detail::type_of<note>);
@@ -90,12 +90,12 @@ TEST_CASE("lazy_endpoint: what is asked of it before it is made holds for it aft
     parts p;
     lazy_endpoint closed(p.plan(serial)), given_up(p.plan(serial));
     closed.close();
-    endpoint_core* const shut = closed.make("closed", nullptr, p.no_memory);
+    endpoint_core* const shut = closed.make("closed");
     REQUIRE(shut);
     CHECK(p.put(*shut, 1) == endpoint_core::admission::closed);
     CHECK(closed.counts().refused == 1);
     given_up.discard();
-    endpoint_core* const discards = given_up.make("given up", nullptr, p.no_memory);
+    endpoint_core* const discards = given_up.make("given up");
     REQUIRE(discards);
     CHECK(p.put(*discards, 1) == endpoint_core::admission::accepted);
     p.sim.drive_ready();
@@ -108,12 +108,12 @@ TEST_CASE("lazy_endpoint: what is asked of it before it is made holds for it aft
 TEST_CASE("lazy_endpoint: its handler goes when it is to, also before it is made") {
     parts p;
     lazy_endpoint made(p.plan(serial)), not_made(p.plan(serial));
-    REQUIRE(made.make("made", nullptr, p.no_memory));
+    REQUIRE(made.make("made"));
     CHECK(p.heard.use_count() == 3);
     made.forget_handler();
     CHECK(p.heard.use_count() == 2);
     not_made.forget_handler();
     CHECK(p.heard.use_count() == 1);
-    CHECK_FALSE(not_made.make("not made", nullptr, p.no_memory));
-    CHECK_FALSE(p.no_memory);
+    CHECK_FALSE(not_made.make("not made"));
+    CHECK_FALSE(not_made.is_there());
 }

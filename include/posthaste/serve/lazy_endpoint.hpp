@@ -107,9 +107,9 @@ public:
     /// nullptr: it has not been needed yet.
     endpoint_core* made() const noexcept { return made_.load(std::memory_order_acquire); }  // (1)
     /// Makes it, if need be. `keeper`: whoever keeps it, if it may go before the bus does. nullptr:
-    /// there is none; or no memory for it, and `no_memory` is set.
-    POSTHASTE_NOINLINE endpoint_core* make(std::string_view name, endpoint_keeper* keeper,
-                                           bool& no_memory) noexcept {
+    /// there is none; or, if it is_there(), no memory for it.
+    POSTHASTE_NOINLINE endpoint_core* make(std::string_view name,
+                                           endpoint_keeper* keeper = nullptr) noexcept {
         const std::lock_guard guard(lock_);
         endpoint_core* const before = made_.load(std::memory_order_relaxed);
         if (before || !plan_) return before;
@@ -122,8 +122,14 @@ public:
                 plan_.reset();
                 made_.store(e.release(), std::memory_order_release);  // (1)
             },
-            [&](const std::exception_ptr&) { no_memory = true; });
+            [](const std::exception_ptr&) {});
         return made_.load(std::memory_order_relaxed);
+    }
+
+    /// It was given, and its handler has not gone.
+    bool is_there() const noexcept {
+        const std::lock_guard guard(lock_);
+        return planned();
     }
 
     // --- what is asked of an endpoint, whether it is made or not ---
@@ -166,7 +172,7 @@ private:
     // relaxed: under lock_, which guards all below; or where nobody else is about.
     std::atomic<endpoint_core*> made_ = nullptr;
     std::unique_ptr<endpoint_plan> plan_;
-    detail::spin_lock lock_;
+    mutable detail::spin_lock lock_;
     bool closed_ = false, discards_ = false;
 };
 

@@ -138,7 +138,7 @@ public:
 private:
     result<permit<M>> take() noexcept {
         endpoint_core* const at = std::exchange(envelope_->granted, nullptr);
-        return permit<M>(to_, address::route{at, envelope_->how, false});
+        return permit<M>(to_, address::route{at, envelope_->how});
     }
 
     std::shared_ptr<const address> to_;

@@ -59,9 +59,8 @@ public:
     lazy_endpoint& endpoint() noexcept { return endpoint_; }
     /// nullptr: no memory for it. While it is subscribed.
     endpoint_core* needed() noexcept {
-        bool no_memory = false;
         endpoint_core* const made = endpoint_.made();
-        return made ? made : endpoint_.make(name(), this, no_memory);
+        return made ? made : endpoint_.make(name(), this);
     }
     const std::string& name() const noexcept { return name_ ? *name_ : pattern_; }
     const std::string& pattern() const noexcept { return pattern_; }
