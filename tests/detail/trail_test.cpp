@@ -20,6 +20,20 @@ TEST_CASE("trail: leads to what this thread asked about four times before") {
         CHECK(end_of_trail(&things[nth(i)], trails[i]) == &things[nth(i - 4)]);
 }
 
+TEST_CASE("trail: of blocks, leads to the one so many before") {
+    struct alignas(16) thing {
+        std::array<std::byte, 48> bytes;
+    };
+    static std::array<thing, 40> things;
+    for (const unsigned before : {1u, 3u, 16u}) {
+        for (std::size_t i = 0; i != 40; ++i) {
+            const std::int32_t trail = trail_to_block(&things[i * 7 % 40], before);
+            if (i < before) continue;
+            CHECK(end_of_trail(&things[i * 7 % 40], trail) == &things[(i - before) * 7 % 40]);
+        }
+    }
+}
+
 TEST_CASE("trail: may be followed wherever it leads") {
     prefetch(nullptr);
     prefetch(end_of_trail(nullptr, 1));

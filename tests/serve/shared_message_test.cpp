@@ -2,9 +2,11 @@
 
 #include "../support/catch.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 using namespace posthaste;
 
@@ -60,4 +62,28 @@ TEST_CASE("shared_message: an envelope refers to it, and lets go of it at its en
     e->destroy();
     CHECK(held.use_count() == 1);
     CHECK_FALSE(detail::kind_of<detail::sent<note>>.shared);
+}
+
+TEST_CASE("shared_message: copies in a block are envelopes, of which the last frees all") {
+    const auto held = std::make_shared<int>(0);
+    auto* const m = shared_message<note>::make(3, held);
+    using block = detail::copies<note>;
+    static_assert(block::most > 1 && block::most < 256);
+    block* const all = block::make(*m, block::most, 1);
+    REQUIRE(all);
+    const handler_entry how{&detail::type_of<note>, nullptr, false, false};
+    std::vector<envelope*> each;
+    for (std::uint32_t i = 0; i != block::most; ++i) each.push_back(&all->number(i, how));
+    std::swap(each.front(), each.back());
+    std::swap(each[1], each[block::most / 2]);
+    for (envelope* const e : each) {
+        CHECK(held.use_count() == 2);
+        CHECK(e->kind->shared);
+        CHECK(&e->type() == &detail::type_of<note>);
+        CHECK(&e->as<const note>() == &m->value());
+        CHECK(e->how == &how);
+        if (e == each[2]) REQUIRE(e->track(time_point()));  // its own memory goes with it
+        e->destroy();
+    }
+    CHECK(held.use_count() == 1);
 }

@@ -13,7 +13,8 @@ namespace posthaste {
 /// A node in a mailbox or a list of messages; a base of the message's envelope.
 struct letter {
     letter* next = nullptr;
-    std::int32_t trail = 0;  ///< from here to what its sender put shortly before, in 16 bytes
+    /// From here to what its sender put shortly before, in 16 bytes. 0: put() finds out.
+    std::int32_t trail = 0;
 };
 
 namespace detail {
@@ -55,7 +56,7 @@ public:
     };
 
     put_result put(letter& l) noexcept {
-        l.trail = detail::trail_to(&l);
+        if (l.trail == 0) l.trail = detail::trail_to(&l);
         std::uintptr_t seen = word_.load(std::memory_order_relaxed);
         do {
             if (seen & shut_bit) return put_result::refused;
@@ -86,7 +87,10 @@ public:
     /// The oldest letter; nullptr: none is there now.
     letter* take() noexcept {
         if (!out_) out_ = turned(word_.fetch_and(shut_bit, std::memory_order_acq_rel));  // (3)
-        return out_ ? std::exchange(out_, out_->next) : nullptr;
+        if (!out_) return nullptr;
+        letter* const l = std::exchange(out_, out_->next);
+        detail::prefetch(out_);
+        return l;
     }
 
     /// Gives the claim up, if nothing is there; false: there is, read on.

@@ -38,7 +38,7 @@ public:
     explicit work_queue(std::uint32_t readers) : max_places_(readers) {}
 
     put_result put(letter& l) noexcept {
-        l.trail = detail::trail_to(&l);
+        if (l.trail == 0) l.trail = detail::trail_to(&l);
         std::uintptr_t seen = word_.load(std::memory_order_relaxed);
         do {
             if (seen & shut_bit) return put_result::refused;

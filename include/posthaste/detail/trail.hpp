@@ -18,6 +18,17 @@ POSTHASTE_NOINLINE inline std::int32_t trail_to(const void* p) noexcept {
     return static_cast<std::int32_t>(static_cast<std::intptr_t>(before - at) / 16);
 }
 
+/// The same of blocks, to the one so many before, up to 16: where each of some blocks in a row has
+/// something for another reader, that is how many there are, or a multiple of it.
+POSTHASTE_NOINLINE inline std::int32_t trail_to_block(const void* p, unsigned before) noexcept {
+    thread_state& here = this_thread_inlined();
+    const auto at = reinterpret_cast<std::uintptr_t>(p);
+    const unsigned next = here.block_trail_next++;
+    const std::uintptr_t then = here.block_trail[(next - before) % 16];
+    here.block_trail[next % 16] = at;
+    return static_cast<std::int32_t>(static_cast<std::intptr_t>(then - at) / 16);
+}
+
 /// For prefetch() only.
 inline const void* end_of_trail(const void* p, std::int32_t trail) noexcept {
     return reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) +

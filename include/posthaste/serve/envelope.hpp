@@ -98,6 +98,7 @@ private:
 /// is small: what goes from one processor's cache to another's is what a message costs.
 struct envelope : letter {
     bool is_tracked = false;  ///< `how` begins a detail::tracking; here is room behind a letter
+    std::uint8_t place = 0;  ///< in a block of several
     const envelope_kind* kind;
     const handler_entry* how = nullptr;
 

@@ -8,6 +8,8 @@
 #include <posthaste/serve/outbox.hpp>
 #include <posthaste/serve/shared_message.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -38,24 +40,27 @@ namespace detail {
 template <typename M>
 published deliver(bus_core& core, const listeners& to, shared_message<M>& m) noexcept {
     published sum;
+    constexpr std::uint32_t most = copies<M>::most;
+    const std::uint32_t blocks = (to.size() + most - 1) / most;
+    const unsigned trail = blocks <= 4 ? 4 * blocks : std::min(blocks, 16u);
     std::uint32_t unused = 1;  // what the caller holds
-    m.hold(to.size());
-    for (const listeners::one& l : to) {
-        sent<const M>* const e = make_envelope<sent<const M>>(m);
-        if (!e) {
-            ++sum.refused, ++unused;
-            continue;
+    m.hold(blocks);
+    for (const listeners::one* next = to.begin(); next != to.end();) {
+        const std::uint32_t n = std::min(most, static_cast<std::uint32_t>(to.end() - next));
+        copies<M>* const block = copies<M>::make(m, n, trail);
+        if (!block) sum.refused += n, ++unused, next += n;
+        for (std::uint32_t i = 0; block && i != n; ++i, ++next) {  // after the last it may be gone
+            sent<const M>& e = block->number(i, *next->how);
+            switch (next->to->put(e, false)) {
+                case endpoint_core::admission::accepted: ++sum.accepted; continue;
+                case endpoint_core::admission::closed:
+                    if (core.draining.load(std::memory_order_relaxed)) ++sum.refused;
+                    else next->to->forget_refusal();  // it has just unsubscribed
+                    break;
+                default: ++sum.refused;
+            }
+            e.destroy();
         }
-        e->how = l.how;
-        switch (l.to->put(*e, false)) {
-            case endpoint_core::admission::accepted: ++sum.accepted; continue;
-            case endpoint_core::admission::closed:
-                if (core.draining.load(std::memory_order_relaxed)) ++sum.refused;
-                else l.to->forget_refusal();  // it has just unsubscribed
-                break;
-            default: ++sum.refused;
-        }
-        e->destroy();
     }
     m.let_go(unused);
     if (sum.accepted + sum.refused == 0) core.topics.nobody_heard();
@@ -133,7 +138,9 @@ public:
     ///            refused, and is no error; so is nobody who listens.
     /// Ordering   what one coroutine or thread publishes reaches each serial or keyed subscriber in
     ///            that order, as far as it accepts it.
-    /// Cost       a few nanoseconds for each subscriber; no operator new in the steady state.
+    /// Cost       a few nanoseconds for each subscriber; no operator new in the steady state. What
+    ///            24 subscribers have in their queues of one message is one block of 1 KiB, which
+    ///            lasts as long as the slowest of them needs it.
     template <typename... Args>
     published publish(Args&&... args) const noexcept {
         static_assert(

@@ -94,8 +94,61 @@ struct sent<const M> final : envelope {
     shared_message<M>& message;
 
     /// Takes over one hold.
-    explicit sent(shared_message<M>& m) noexcept : envelope(kind_of<sent>), message(m) {}
-    ~sent() { message.let_go(); }
+    explicit sent(shared_message<M>& m) noexcept : sent(m, kind_of<sent>) {}
+    /// Of a block, which holds the message.
+    sent(shared_message<M>& m, const envelope_kind& in_a_block) noexcept
+        : envelope(in_a_block), message(m) {}
+    ~sent() {
+        if (kind == &kind_of<sent>) message.let_go();
+    }
+};
+
+/// Those of some subscribers, side by side: they are written and counted together, and a reader's
+/// next ones are fetched in time. The last to be destroyed frees all.
+template <typename M>
+class copies {
+    using one = sent<const M>;
+
+public:
+    static constexpr std::uint32_t most =
+        static_cast<std::uint32_t>((block_cache::largest_fine - 16) / sizeof(one));
+
+    /// Takes over one hold, where there is memory; nullptr: there is none. `trail`: how many blocks
+    /// before is the one for the same subscribers.
+    static copies* make(shared_message<M>& m, std::uint32_t n, unsigned trail) noexcept {
+        void* const memory = allocate(sizeof(copies) + n * sizeof(one));
+        return memory ? ::new (memory) copies(m, n, trail) : nullptr;
+    }
+    copies(const copies&) = delete;
+
+    /// Once for each.
+    one& number(std::uint32_t i, const handler_entry& how) noexcept {
+        one* const e = ::new (static_cast<void*>(first() + i)) one(message_, kind);
+        e->place = static_cast<std::uint8_t>(i);
+        e->trail = trail_;
+        e->how = &how;
+        return *e;
+    }
+
+private:
+    copies(shared_message<M>& m, std::uint32_t n, unsigned trail) noexcept
+        : message_(m), left_(n), trail_(trail_to_block(this, trail)) {}
+    one* first() noexcept { return reinterpret_cast<one*>(this + 1); }
+    static void destroy(envelope& e) noexcept {
+        one* const self = static_cast<one*>(&e);
+        copies* const all = reinterpret_cast<copies*>(self - self->place) - 1;
+        std::destroy_at(self);
+        if (all->left_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;  // (2)
+        all->message_.let_go();
+        std::destroy_at(all);
+        deallocate(all);
+    }
+    static constexpr envelope_kind kind{&type_of<M>, &destroy, false, true};
+
+    // (2) releases the last use of each to the last of all, who acquires it.
+    shared_message<M>& message_;
+    std::atomic<std::uint32_t> left_;
+    const std::int32_t trail_;
 };
 
 }  // namespace detail
