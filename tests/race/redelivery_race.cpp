@@ -13,6 +13,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -42,6 +43,8 @@ struct done_note {
     std::size_t part;
 };
 constexpr std::size_t parts = 3;
+struct ask {};
+struct mark {};
 
 posthaste::testing::mistakes wrong;
 outcome held("held by several threads at once"), dead_note("held, and then shut out"),
@@ -81,7 +84,12 @@ struct one_bus {
         app->subscribe<done_note>(topics("notes").named("listener"), parallel(2).capacity(4096),
                                   [this](const done_note&) { ++heard; })
             .keep();
+        app->handle<mark>("marks", serial.capacity(4096), [](mark) {});
+        app->handle<ask>("ask", parallel(2), [to = app->client<mark>("marks")](ask, outbox& out) {
+            wrong.expect(out.send(to).has_value(), "it is held");
+        });
         app->dead_letters().on_letter([this](const dead_letter& l) {
+            if (l.endpoint() == "marks") return;
             if (const auto* d = l.get<done_note>()) return note_lost(l, *d);
             ++dead;
             wrong.expect(l.get<job>() != nullptr, "a dead letter is whole");
@@ -157,6 +165,13 @@ struct one_bus {
             testing::stumble(testing::scatter(static_cast<unsigned>(n), 7));
         }
     }
+    void ask_all() {
+        const auto to = app->client<ask>("ask");
+        for (std::uint64_t n = 1; n <= 500; ++n) {
+            wrong.expect(sync_wait(to.call()).has_value(), "it is answered");
+            wrong.expect(app->counts("marks").accepted == n, "all is sent before the reply");
+        }
+    }
     void end(int round) {
         if (round % 2 == 0) {
             const auto drained =
@@ -177,6 +192,7 @@ void one_round(int round) {
         std::vector<std::jthread> threads;
         for (int from = 0; from != senders; ++from)
             threads.emplace_back([&b, from] { b.send_all(from); });
+        threads.emplace_back([&b] { b.ask_all(); });
     }
     b.end(round);
 }
