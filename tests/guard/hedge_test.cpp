@@ -291,6 +291,9 @@ TEST_CASE("hedge: the strongest effect of all that failed, and one path") {
     CHECK(one.in_flight() == 0);
     CHECK(w.call(h | one, {{50ms}}) == "1");
     CHECK(w.took == 50ms);
+    CHECK(w.call(h, {fails(12ms, code::unavailable, effect::complete),
+                     fails(50ms, code::overloaded, effect::unknown)}) == "overloaded, complete");
+    CHECK(w.begun.size() == 2);
 }
 
 TEST_CASE("hedge: up to as many requests as it may make, each after as much time") {
