@@ -78,4 +78,5 @@ int main() {
     if (!left) return 1;
     std::printf("20 there, 500 put in, some taken meanwhile: %s\n",
                 got + *left == 20 + 500 ? "it adds up" : "it does not add up");
+    return 0;
 }

@@ -151,4 +151,5 @@ int main() {
         if (const notice* n = l.get<notice>())
             std::printf("  ride %d: %s\n", n->ride, l.reason().message().c_str());
     });
+    return 0;
 }

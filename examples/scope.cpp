@@ -59,4 +59,5 @@ int main() {
     } catch (const std::exception& e) {
         std::printf("  and then: %s\n", e.what());
     }
+    return 0;
 }

@@ -90,4 +90,5 @@ int main() {
         wrong != 0 && count_to_two(seed) == count_to_two(seed) ? "the same" : "not the same");
 
     std::puts(who_waits_for_ever().c_str());
+    return 0;
 }
