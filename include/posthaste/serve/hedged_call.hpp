@@ -115,7 +115,7 @@ private:
     void send(std::size_t n) noexcept {
         if (start(n)) return;
         ended(n);
-        left_.fetch_sub(1, std::memory_order_relaxed);  // never the last, and released by its own (1)
+        left_.fetch_sub(1, std::memory_order_relaxed);  // not the last: its own (1) comes later
     }
     void ended(std::size_t n) noexcept {
         const failure* const why = finish(n);
