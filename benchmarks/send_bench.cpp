@@ -18,6 +18,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace {
 
@@ -60,9 +61,38 @@ private:
     posthaste::bus bus_{options()};
 };
 
+/// The key is made of the message's number.
+template <std::uint32_t Keys>
+class posthaste_keys {
+    struct by_key {
+        std::uint32_t producer, key;
+    };
+
+public:
+    explicit posthaste_keys(std::size_t) {
+        bus_.handle<by_key>("sink", posthaste::keyed(&by_key::key).capacity(window),
+                            [this](const by_key& m) { handled.one(m); });
+    }
+    receiver<in_any_order> handled;
+
+    class producer {
+    public:
+        explicit producer(posthaste_keys& to) : sink_(to.bus_.template client<by_key>("sink")) {}
+        void send(const numbered<8>& m) {
+            if (!sink_.send(m.producer, m.number % Keys)) fail("refused");
+        }
+
+    private:
+        posthaste::client<by_key> sink_;
+    };
+
+private:
+    posthaste::bus bus_{posthaste::bus_options{.threads = 2}};
+};
+
 /// One thread, which takes the whole deque each time it holds the lock, and is notified only if it
 /// was empty.
-template <std::size_t Bytes>
+template <std::size_t Bytes, bool Ordered = in_order>
 class mutex_queue {
 public:
     explicit mutex_queue(std::size_t) {}
@@ -74,7 +104,7 @@ public:
         changed_.notify_one();
         thread_.join();
     }
-    receiver<in_order> handled;
+    receiver<Ordered> handled;
 
     class producer {
     public:
@@ -113,6 +143,98 @@ private:
     std::deque<numbered<Bytes>> queue_;
     bool ended_ = false;
     std::thread thread_{[this] { consume(); }};
+};
+
+/// A deque and a mutex, and some threads that take one message at a time.
+template <unsigned Threads>
+class mutex_work_queue {
+public:
+    explicit mutex_work_queue(std::size_t) {
+        for (unsigned i = 0; i != Threads; ++i) threads_.emplace_back([this] { consume(); });
+    }
+    ~mutex_work_queue() {
+        {
+            const std::lock_guard guard(mutex_);
+            ended_ = true;
+        }
+        changed_.notify_all();
+        for (auto& t : threads_) t.join();
+    }
+    receiver<in_any_order> handled;
+
+    class producer {
+    public:
+        explicit producer(mutex_work_queue& to) : to_(to) {}
+        void send(const numbered<8>& m) {
+            {
+                const std::lock_guard guard(to_.mutex_);
+                to_.queue_.push_back(m);
+            }
+            to_.changed_.notify_one();
+        }
+
+    private:
+        mutex_work_queue& to_;
+    };
+
+private:
+    void consume() {
+        for (;;) {
+            std::unique_lock guard(mutex_);
+            changed_.wait(guard, [this] { return ended_ || !queue_.empty(); });
+            if (queue_.empty()) return;
+            const numbered<8> m = queue_.front();
+            queue_.pop_front();
+            guard.unlock();
+            handled.one(m);
+        }
+    }
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::deque<numbered<8>> queue_;
+    bool ended_ = false;
+    std::vector<std::thread> threads_;
+};
+
+/// What keeps a key's messages in order without a table of keys: a thread for each half of them,
+/// which waits for nobody, but has its keys wait for each other.
+template <std::uint32_t Keys>
+class mutex_shards {
+    using half = mutex_queue<8, in_any_order>;
+
+public:
+    explicit mutex_shards(std::size_t producers) : halves_{{half(producers), half(producers)}} {}
+
+    struct counts {
+        const mutex_shards& of;
+        void wait_for(std::size_t producer, std::uint32_t n) const noexcept {
+            while (static_cast<std::int32_t>(n - count(producer)) > 0) std::this_thread::yield();
+        }
+        std::uint32_t count(std::size_t producer) const noexcept {
+            std::uint32_t sum = 0;
+            for (const auto& h : of.halves_) sum += h.handled.count(producer);
+            return sum;
+        }
+        std::uint32_t total() const noexcept {
+            std::uint32_t sum = 0;
+            for (const auto& h : of.halves_) sum += h.handled.total();
+            return sum;
+        }
+    };
+    const counts handled{*this};
+
+    class producer {
+    public:
+        explicit producer(mutex_shards& to) : to_{end(to.halves_[0]), end(to.halves_[1])} {}
+        void send(const numbered<8>& m) { to_[m.number % Keys % 2].send(m); }
+
+    private:
+        using end = typename half::producer;
+        std::array<end, 2> to_;
+    };
+
+private:
+    std::array<half, 2> halves_;
 };
 
 /// moodycamel::ConcurrentQueue as fast as it can be: a token for each producer and for the
@@ -251,6 +373,17 @@ template <std::size_t Bytes>
 using posthaste_serial = posthaste_endpoint<Bytes, 0>;
 
 template <std::size_t Bytes>
+using mutex_serial = mutex_queue<Bytes>;
+
+template <std::uint32_t Keys>
+bool by_key() {
+    const std::string name = workload::send_keyed(Keys);
+    contend<sends<posthaste_keys<Keys>, 8>>(name, "posthaste", std::size_t{2});
+    contend<sends<mutex_shards<Keys>, 8>>(name, "mutex, a deque a thread", std::size_t{2});
+    return true;
+}
+
+template <std::size_t Bytes>
 bool in_any(std::size_t producers) {
     const std::string name = workload::send(Bytes, producers, false);
     contend<sends<posthaste_endpoint<Bytes, 1>, Bytes>>(name, "posthaste", producers);
@@ -262,7 +395,7 @@ bool in_any(std::size_t producers) {
 [[maybe_unused]] const bool contenders[] = {
     contend_by_sending<posthaste_serial>("posthaste"),
     contend_by_sending<bare_queue>("floor: concurrentqueue"),
-    contend_by_sending<mutex_queue>("mutex, deque"),
+    contend_by_sending<mutex_serial>("mutex, deque"),
     contend<posthaste_waits>(workload::send_waiting, "posthaste"),
     contend<bounded_mutex_queue>(workload::send_waiting, "mutex, deque"),
     in_any<8>(1),
@@ -270,6 +403,11 @@ bool in_any(std::size_t producers) {
     in_any<8>(4),
     in_any<64>(1),
     in_any<64>(4),
+    contend<sends<posthaste_endpoint<8, 4>, 8>>(workload::send_shared, "posthaste", most_producers),
+    contend<sends<mutex_work_queue<4>, 8>>(workload::send_shared, "mutex, deque", most_producers),
+    by_key<1>(),
+    by_key<100>(),
+    by_key<1'000'000>(),
 };
 
 }  // namespace

@@ -46,6 +46,14 @@ inline std::string send(std::size_t bytes, std::size_t producers, bool ordered) 
            std::to_string(producers) + (producers == 1 ? " producer" : " producers");
 }
 
+/// 8 bytes from 4 producers to 4 threads that take them from one queue, in any order.
+inline constexpr auto send_shared = "send to 4 consumers, 4 producers";
+
+/// The same from 2 producers to 2 threads, in order within each of so many keys, which take turns.
+inline std::string send_keyed(std::uint32_t keys) {
+    return "send by key, " + std::to_string(keys) + (keys == 1 ? " key" : " keys");
+}
+
 /// 8 bytes, in order, from 4 producers, to a queue of 1,024; who finds it full waits for room.
 inline constexpr auto send_waiting = "send to a full queue, 4 producers";
 inline constexpr std::size_t room = 1024;
