@@ -324,9 +324,10 @@ struct sold_one {
     int rider;
 };
 int attempts_at_the_book = 0;
-task<> enter_in_the_book(sale) {
-    co_await sleep_for(1ms);
-    if (++attempts_at_the_book < 3) throw 1;
+task<result<void>> enter_in_the_book(sale) {
+    static_cast<void>(co_await sleep_for(1ms));
+    if (++attempts_at_the_book < 3) co_return failure(code::unavailable);
+    co_return {};
 }
 
 void outbox_example() {
@@ -338,10 +339,10 @@ void outbox_example() {
     const auto pay = bus.client<payment>("pay");
     const auto sold = bus.publisher<sold_one>("sales.made");
     bus.handle<sale>("sales", serial.at_least_once(),
-                     [pay, sold](const sale& s, outbox& out) -> task<> {
+                     [pay, sold](const sale& s, outbox& out) -> task<result<void>> {
                          out.send(pay, s.rider, s.price);  // as pay.send(s.rider, s.price)
                          out.publish(sold, s.rider);  // as sold.publish(s.rider)
-                         co_await enter_in_the_book(s);  // if this throws, neither is sent
+                         co_return co_await enter_in_the_book(s);  // if it fails, none is sent
                      });
     demand(bus.client<sale>("sales").send(7, 30).has_value(), "outbox");
     world.advance(1min);
@@ -399,6 +400,11 @@ void guard_examples() {
         auto stock = bus.client<check>("inventory", spare | retry());
         auto price = bus.client<price_of>("prices", spare | retry());  // out of the same purse
         demand(sync_wait(stock.call(1)).value_or(0) == 1 && spare.taken() == 0, "budget");
+    }
+    {
+        auto spare = budget();
+        auto stock = bus.client<check>("inventory", deadline(300ms) | spare | retry() | hedge());
+        demand(sync_wait(stock.call(1)).value_or(0) == 1 && spare.taken() == 0, "hedge");
     }
     {
         auto stock = bus.client<check>("inventory", fallback(0) | deadline(300ms));

@@ -46,10 +46,10 @@ private:
 /// vanishes, and nobody has heard of it. A handler that takes one has one, anew for each message:
 ///
 ///     bus.handle<sale>("sales", serial.at_least_once(),
-///                      [pay, sold](const sale& s, outbox& out) -> task<> {
+///                      [pay, sold](const sale& s, outbox& out) -> task<result<void>> {
 ///                          out.send(pay, s.rider, s.price);  // as pay.send(s.rider, s.price)
 ///                          out.publish(sold, s.rider);  // as sold.publish(s.rider)
-///                          co_await enter_in_the_book(s);  // if this throws, neither is sent
+///                          co_return co_await enter_in_the_book(s);  // if it fails, none is sent
 ///                      });
 ///
 /// It succeeds when it returns without a failure, whether or not its caller still waits. Then all
