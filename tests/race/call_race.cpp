@@ -86,6 +86,8 @@ task<> call_and_cancel(client<work_for> c, ledger& l, long calls, std::size_t fr
     }
 }
 
+std::atomic<long> deaf_ones = 0;  // that stand still, in a round
+
 std::unique_ptr<bus> make_bus() {
     bus_options options;
     options.threads = 4;
@@ -100,6 +102,7 @@ std::unique_ptr<bus> make_bus() {
     app->handle<work_for>("parallel", parallel(3), handler);
     app->handle<work_for>("keyed", keyed(&work_for::microseconds), handler);
     app->handle<work_for>("deaf", parallel(65536), [](work_for w) -> task<int> {
+        ++deaf_ones;
         co_await stand_still();
         co_return w.n;
     });
@@ -109,6 +112,7 @@ std::unique_ptr<bus> make_bus() {
 /// Callers outside of the bus's pool and on it. `abrupt`: the bus goes as it stands, without the
 /// callers on it, which it would wait for.
 void one_round(int round, bool abrupt) {
+    deaf_ones = 0;
     auto app = make_bus();
     ledger all_calls(2 * callers * (calls_each + 8));
     std::vector<client<work_for>> clients;
@@ -126,7 +130,7 @@ void one_round(int round, bool abrupt) {
         });
     }
     if (abrupt) {
-        while (all_calls.used < callers * 20) std::this_thread::yield();
+        while (all_calls.used < callers * 20 || deaf_ones == 0) std::this_thread::yield();
     } else {
         app->run([&]() -> task<> {
             scope all(co_await this_context);
