@@ -2,6 +2,7 @@
 #   // EXPECT: text   it must not compile, and every such text must be in what the compiler prints
 #   // WARN: text     under g++ before 13 it must compile with a warning of this text;
 #                     under any other compiler it must compile without a warning
+# PRECOMPILED, if not empty: where precompile.cmake has put the header.
 cmake_minimum_required(VERSION 3.25)
 include(${COMPILE_WITH})
 file(READ ${FILE} source)
@@ -9,6 +10,10 @@ string(REGEX MATCH "^// (EXPECT|WARN): " kind "${source}")
 set(kind ${CMAKE_MATCH_1})
 if(NOT kind)
   message(FATAL_ERROR "${FILE}: line 1 must be `// EXPECT: text` or `// WARN: text`")
+endif()
+
+if(PRECOMPILED)
+  list(PREPEND flags -Winvalid-pch "-I${PRECOMPILED}")
 endif()
 
 set(warns FALSE)
