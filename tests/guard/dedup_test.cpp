@@ -158,8 +158,8 @@ TEST_CASE("dedup: one that failed does not count, however it failed") {
 
 TEST_CASE("dedup: who waits for the first one can be cancelled, and the first one destroyed") {
     testing::no_frames_left frames;
-    std::optional<launched<result<int>>> first, second, third;
     till t;
+    std::optional<launched<result<int>>> first, second, third;
     {
         bus app(t.sim);
         app.handle<charge>("payment", parallel(4),

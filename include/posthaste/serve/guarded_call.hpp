@@ -364,10 +364,7 @@ public:
                    const std::shared_ptr<const call_settings>& by) noexcept
         : guard_(guard(to, e, by)), direct_(to, guard_ ? e : nullptr, forever) {}
     call_operation(call_operation&& not_yet) noexcept
-        : guard_(std::exchange(not_yet.guard_, nullptr)), direct_(std::move(not_yet.direct_)) {}
-    ~call_operation() {
-        if (guard_) detail::attempts<M>::destroy(guard_);
-    }
+        : guard_(std::move(not_yet.guard_)), direct_(std::move(not_yet.direct_)) {}
 
     bool await_ready() const noexcept { return false; }
     template <homed Promise>
@@ -383,6 +380,9 @@ public:
     }
 
 private:
+    struct ends {
+        void operator()(detail::attempts<M>* a) const noexcept { detail::attempts<M>::destroy(a); }
+    };
     // nullptr: no memory, and the message is gone.
     static detail::attempts<M>* guard(const address& to, detail::called<M>* e,
                                       const std::shared_ptr<const call_settings>& by) noexcept {
@@ -392,7 +392,7 @@ private:
         return made;
     }
 
-    detail::attempts<M>* guard_ = nullptr;
+    std::unique_ptr<detail::attempts<M>, ends> guard_;  // goes last: the attempt stands in it
     detail::direct_call<M> direct_;  // where there are policies, the attempt under way
 };
 
