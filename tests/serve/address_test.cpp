@@ -40,6 +40,7 @@ TEST_CASE("address: leads nowhere until there is an endpoint, then to it") {
 
 TEST_CASE("address: says why a message cannot go") {
     simulation sim;
+    dead_letters dead;
     std::atomic<bool> draining = false;
     address a("shop", sim, draining, 5s, {});
     CHECK_FALSE(a.find(detail::type_of<ask>).how);
@@ -47,7 +48,6 @@ TEST_CASE("address: says why a message cannot go") {
 
     CHECK(a.why(a.find(detail::type_of<ask>)) == code::no_handler);
 
-    dead_letters dead;
     REQUIRE(a.endpoint.give(std::make_unique<detail::plan_of<serial_mode, ask>>(
         sim, dead, std::make_unique<handles_ask>(), serial)));
     CHECK_FALSE(a.endpoint.made());

@@ -28,8 +28,8 @@ std::uint64_t some_seed() { return static_cast<std::uint64_t>(GENERATE(range(1, 
 TEST_CASE("first_of: the first good reply wins, the others are asked to stop") {
     testing::no_frames_left frames;
     simulation sim(some_seed());
-    bus app(sim);
     errands work;
+    bus app(sim);
     work.at(app, "near");
     work.at(app, "far");
     const auto near = app.client<errand>("near"), far = app.client<errand>("far");
@@ -50,8 +50,8 @@ TEST_CASE("first_of: the first good reply wins, the others are asked to stop") {
 TEST_CASE("first_of: if none is good, it tells each cause, and the strongest effect") {
     testing::no_frames_left frames;
     simulation sim(some_seed());
-    bus app(sim);
     errands work;
+    bus app(sim);
     work.at(app, "near");
     const auto near = app.client<errand>("near"), nobody = app.client<errand>("nobody");
     app.run([&]() -> task<> {
@@ -95,8 +95,8 @@ TEST_CASE("first_of: losers are awaited, also such as do not heed the stop") {
 TEST_CASE("first_of: the caller's stop ends it, and so does a gather around it") {
     testing::no_frames_left frames;
     simulation sim(some_seed());
-    bus app(sim);
     errands work;
+    bus app(sim);
     work.at(app, "work");
     const auto w = app.client<errand>("work");
     SECTION("stop") {
@@ -126,8 +126,8 @@ TEST_CASE("first_of: the caller's stop ends it, and so does a gather around it")
 TEST_CASE("first_of: a vector of calls, and of none it is refused") {
     testing::no_frames_left frames;
     simulation sim;
-    bus app(sim);
     errands work;
+    bus app(sim);
     work.at(app, "work");
     const auto w = app.client<errand>("work");
     app.run([&]() -> task<> {
@@ -143,8 +143,8 @@ TEST_CASE("first_of: 1,000 seeds end as a clock would have it") {
     testing::no_frames_left frames;
     for (std::uint64_t seed = 1; seed != 1001; ++seed) {
         simulation sim(seed);
-        bus app(sim);
         errands work;
+        bus app(sim);
         work.at(app, "work");
         const std::vector<errand> all = testing::some_errands(seed, 1 + seed % 5);
         duration first = forever, last{};

@@ -88,8 +88,8 @@ TEST_CASE("gather: when the caller is cancelled, all of its calls end") {
 TEST_CASE("gather: any number of calls of one kind, as a vector, in their order") {
     testing::no_frames_left frames;
     simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 6))));
-    bus app(sim);
     testing::errands work;
+    bus app(sim);
     work.at(app, "work");
     const auto w = app.client<testing::errand>("work");
     app.run([&]() -> task<> {
@@ -112,8 +112,8 @@ TEST_CASE("gather: any number of calls of one kind, as a vector, in their order"
 TEST_CASE("gather: with a deadline, what came in time is there, and the rest says it was late") {
     testing::no_frames_left frames;
     simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 6))));
-    bus app(sim);
     testing::errands work;
+    bus app(sim);
     work.at(app, "work");
     work.at(app, "busy", 1);
     const auto w = app.client<testing::errand>("work"), b = app.client<testing::errand>("busy");
@@ -136,9 +136,9 @@ TEST_CASE("gather: with a deadline, what came in time is there, and the rest say
 TEST_CASE("gather: it does not wait for its deadline where all have ended before") {
     testing::no_frames_left frames;
     simulation sim;
+    testing::errands work;
     bus app(sim);
     app.handle<note>("note", [](note) {});
-    testing::errands work;
     work.at(app, "work");
     const auto n = app.client<note>("note");
     const auto w = app.client<testing::errand>("work");
@@ -187,8 +187,8 @@ TEST_CASE("gather: its deadline is inherited, and stops what does not look at de
 TEST_CASE("gather: the caller's own deadline counts, where it is nearer") {
     testing::no_frames_left frames;
     simulation sim;
-    bus app(sim);
     testing::errands work;
+    bus app(sim);
     work.at(app, "work");
     struct outer {
         using reply = std::string;
@@ -231,8 +231,8 @@ TEST_CASE("gather: the caller's own deadline stops also what does not look at de
 TEST_CASE("gather: cancelled, its calls say so, and not that they were late") {
     testing::no_frames_left frames;
     simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 6))));
-    bus app(sim);
     testing::errands work;
+    bus app(sim);
     work.at(app, "work");
     const auto both = [](client<testing::errand> w) -> task<std::string> {
         auto r = co_await gather(100ms, w.call(20ms, true), w.call(90ms, true));
@@ -265,8 +265,8 @@ TEST_CASE("gather: what was cancelled for a reason of its own, before the time, 
 TEST_CASE("gather: no time at all, or all of it") {
     testing::no_frames_left frames;
     simulation sim;
-    bus app(sim);
     testing::errands work;
+    bus app(sim);
     work.at(app, "work");
     const auto w = app.client<testing::errand>("work");
     app.run([&]() -> task<> {
@@ -305,8 +305,8 @@ TEST_CASE("gather: with a deadline, 1,000 seeds end as a clock would have it") {
     testing::no_frames_left frames;
     for (std::uint64_t seed = 1; seed != 1001; ++seed) {
         simulation sim(seed);
-        bus app(sim);
         testing::errands work;
+        bus app(sim);
         work.at(app, "work");
         const auto w = app.client<testing::errand>("work");
         const auto all = testing::some_errands(seed, 1 + seed % 8);

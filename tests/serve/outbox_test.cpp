@@ -570,8 +570,8 @@ TEST_CASE("outbox: who subscribes before the handler's end hears it, and gets th
 
 TEST_CASE("outbox: a subscriber whose queue is full is counted as refused, others hear it") {
     testing::no_frames_left frames;
-    world w;
     event open;
+    world w;
     const auto slow = w.app.subscribe<placed>(
         topics("orders.placed").named("slow"), serial.capacity(1),
         [&](const placed&) -> task<> { static_cast<void>(co_await open.wait()); });

@@ -29,8 +29,8 @@ std::uint64_t some_seed() { return static_cast<std::uint64_t>(GENERATE(range(1, 
 TEST_CASE("quorum: goes on as soon as enough are good, and says which") {
     testing::no_frames_left frames;
     simulation sim(some_seed());
-    bus app(sim);
     errands work;
+    bus app(sim);
     work.at(app, "work");
     const auto w = app.client<errand>("work");
     app.run([&]() -> task<> {
@@ -52,8 +52,8 @@ TEST_CASE("quorum: goes on as soon as enough are good, and says which") {
 TEST_CASE("quorum: fails as soon as enough cannot be good any more, and tells each cause") {
     testing::no_frames_left frames;
     simulation sim(some_seed());
-    bus app(sim);
     errands work;
+    bus app(sim);
     work.at(app, "work");
     app.handle<errand>("refuses", [](errand e) -> task<result<int>> {
         static_cast<void>(co_await sleep_for(e.length));
@@ -158,8 +158,8 @@ TEST_CASE("quorum: an exception counts as a failure, and is kept") {
 TEST_CASE("quorum: the caller's stop and deadline end it") {
     testing::no_frames_left frames;
     simulation sim(some_seed());
-    bus app(sim);
     errands work;
+    bus app(sim);
     work.at(app, "work");
     const auto w = app.client<errand>("work");
     const auto ask = [](client<errand> c) -> task<std::string> {
@@ -187,8 +187,8 @@ TEST_CASE("quorum: the caller's stop and deadline end it") {
 TEST_CASE("quorum: n must be 1 up to the number of calls") {
     testing::no_frames_left frames;
     simulation sim;
-    bus app(sim);
     errands work;
+    bus app(sim);
     work.at(app, "work");
     const auto w = app.client<errand>("work");
     for (const std::size_t n : {std::size_t(0), std::size_t(3)}) {
@@ -207,8 +207,8 @@ TEST_CASE("quorum: 1,000 seeds end as a clock would have it") {
     int reached = 0, missed = 0, stopped = 0;
     for (std::uint64_t seed = 1; seed != 1001; ++seed) {
         simulation sim(seed);
-        bus app(sim);
         errands work;
+        bus app(sim);
         work.at(app, "work");
         const std::vector<errand> all = testing::some_errands(seed, 1 + seed % 8);
         const std::size_t needed = 1 + seed / 8 % all.size();

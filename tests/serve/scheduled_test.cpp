@@ -224,8 +224,8 @@ TEST_CASE("scheduled: a periodic message can be cancelled by its own handler") {
 TEST_CASE("scheduled: one that finds the queue full when it is due is a dead letter") {
     testing::no_frames_left frames;
     simulation sim;
-    bus app(sim);
     event open;
+    bus app(sim);
     app.handle<note>("log", serial.capacity(1),
                      [&](note) -> task<> { static_cast<void>(co_await open.wait()); });
     const auto log = app.client<note>("log");
