@@ -188,12 +188,11 @@ struct one_bus {
 
 void one_round(int round) {
     one_bus b(round);
-    {
-        std::vector<std::jthread> threads;
-        for (int from = 0; from != senders; ++from)
-            threads.emplace_back([&b, from] { b.send_all(from); });
-        threads.emplace_back([&b] { b.ask_all(); });
-    }
+    std::vector<std::thread> threads;
+    for (int from = 0; from != senders; ++from)
+        threads.emplace_back([&b, from] { b.send_all(from); });
+    threads.emplace_back([&b] { b.ask_all(); });
+    for (auto& t : threads) t.join();
     b.end(round);
 }
 
