@@ -151,7 +151,8 @@ int main() {
         result<confirmation> answer = failure(posthaste::code::no_reply);
         int took = 0;
         const auto buys = [&]() -> task<result<void>> {
-            answer = co_await buyers.call(++orders, article);
+            ++orders;
+            answer = co_await buyers.call(orders, article);
             took = milliseconds_since(began);
             co_return result<void>();
         };
