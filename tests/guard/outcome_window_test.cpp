@@ -42,33 +42,3 @@ TEST_CASE("outcome_window: forgets a tenth at a time, after nine tenths to ten")
                                                             0));
     }
 }
-
-TEST_CASE("outcome_window: after a rest of any length, only what is recent is known") {
-    for (const auto rest : {1s, 3s, 8s, 9s, 10s, 11s, 12s, 100s, 1'000'000s}) {
-        outcome_window w(10s);
-        w.add(time_point(0s), true, false);
-        w.add(time_point(500ms), true, false);
-        w.add(time_point(500ms + rest), false, false);
-        CHECK(all(w.sum()) == (rest < 10s ? counts(3, 2, 0) : counts(1, 0, 0)));
-    }
-}
-
-TEST_CASE("outcome_window: a clock that is a little behind counts into the present") {
-    outcome_window w(10s);
-    w.add(time_point(5s), false, false);
-    w.add(time_point(5s - 4ms), true, false);
-    CHECK(all(w.sum(time_point(5s))) == counts(2, 1, 0));
-}
-
-TEST_CASE("outcome_window: any length will do, at any time") {
-    for (const duration length : {duration(1), duration(9), duration(1s), forever}) {
-        for (const time_point at : {time_point(), time_point(1h), never - 1ns}) {
-            outcome_window w(length);
-            w.add(at, true, false);
-            CHECK(all(w.sum(at)) == counts(1, 1, 0));
-        }
-    }
-    outcome_window w(forever);
-    w.add(time_point(1s), true, false);
-    CHECK(all(w.sum(time_point(24h * 365 * 20))) == counts(1, 1, 0));
-}

@@ -2,8 +2,7 @@
 #pragma once
 
 #include <posthaste/base/clock.hpp>
-#include <posthaste/detail/cache_line.hpp>
-#include <posthaste/detail/spin_lock.hpp>
+#include <posthaste/guard/time_buckets.hpp>
 
 #include <algorithm>
 #include <array>
@@ -12,43 +11,37 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 
 namespace posthaste::detail {
 
-/// The percentiles of durations over a stretch of time: four histograms, one filled at a time; when
-/// its quarter of the stretch is over, the oldest is emptied and becomes the next. So it knows of
-/// three quarters to all of it. Each has 16 buckets for each power of two (HdrHistogram, Gil Tene,
+/// The percentiles of durations over a stretch of time, of which it knows three quarters to all:
+/// see time_buckets. Each histogram has 16 buckets for each power of two (HdrHistogram, Gil Tene,
 /// 2012), so that what it says is never less than what was measured, and at most a 16th more, or
 /// 1,024 ns; what takes more than 68 seconds counts as 68.
 ///
-/// Threads    any. What is counted just as the histograms turn may count a quarter early or late,
-///            and what is counted just as they are emptied may be lost.
+/// Threads    any.
 /// Cost       counting: two additions on shared words; a percentile: a look at 1,472 words. 6 KiB.
 class latency_window {
 public:
-    explicit latency_window(duration length) noexcept
-        : step_(std::max(length / count, duration(1))) {}
+    explicit latency_window(duration length) noexcept : histograms_(length) {}
 
     void add(time_point now, duration took) noexcept {
-        if (is_over(now)) turn(now);
-        histogram& h = histograms_[current_.load(std::memory_order_relaxed)];
+        histogram& h = histograms_.at(now);
         h.buckets[bucket_of(took)].fetch_add(1, std::memory_order_relaxed);
         h.total.fetch_add(1, std::memory_order_relaxed);
     }
     /// How many it knows of.
     std::uint64_t size(time_point now) noexcept {
-        if (is_over(now)) turn(now);
         std::uint64_t n = 0;
-        for (const histogram& h : histograms_) n += h.total.load(std::memory_order_relaxed);
+        for (const histogram& h : histograms_.all(now))
+            n += h.total.load(std::memory_order_relaxed);
         return n;
     }
     /// What so many of a hundred took at most; `forever` if it knows of none. 0 < p <= 100.
     duration percentile(time_point now, double p) noexcept {
-        if (is_over(now)) turn(now);
         std::array<std::uint64_t, width> sums{};
         std::uint64_t total = 0;
-        for (const histogram& h : histograms_) {
+        for (const histogram& h : histograms_.all(now)) {
             for (std::size_t i = 0; i != width; ++i) {
                 const std::uint64_t n = h.buckets[i].load(std::memory_order_relaxed);
                 sums[i] += n;
@@ -65,7 +58,6 @@ public:
     }
 
 private:
-    static constexpr int count = 4;
     static constexpr int unit_bits = 10;  // a unit is 1,024 ns
     static constexpr int top_bits = 26;  // more than so many bits of units are not told apart
     static constexpr std::size_t fine = 16;
@@ -94,38 +86,7 @@ private:
         return duration(static_cast<duration::rep>((units << unit_bits) - 1));
     }
 
-    bool is_over(time_point now) const noexcept {
-        return now.time_since_epoch().count() >= ends_.load(std::memory_order_relaxed);
-    }
-    void turn(time_point now) noexcept {
-        const std::lock_guard guard(lock_);
-        if (!is_over(now)) return;  // another thread was quicker
-        const time_point ends{duration(ends_.load(std::memory_order_relaxed))};
-        if (now >= saturating_add(ends, step_ * (count - 1))) {  // nothing is recent any more
-            for (histogram& h : histograms_) h.clear();
-            end_at(saturating_add(now, step_));
-            return;
-        }
-        const auto steps = (now - ends) / step_ + 1;
-        std::size_t current = current_.load(std::memory_order_relaxed);
-        for (auto i = steps; i != 0; --i) {
-            current = (current + 1) % count;
-            histograms_[current].clear();
-        }
-        current_.store(current, std::memory_order_relaxed);
-        end_at(saturating_add(ends, step_ * steps));
-    }
-    void end_at(time_point t) noexcept {
-        ends_.store(t.time_since_epoch().count(), std::memory_order_relaxed);
-    }
-
-    const duration step_;
-    // The histogram being filled, and when it is full. Relaxed: whoever sees one of them old counts
-    // into a neighbour.
-    std::atomic<std::size_t> current_ = 0;
-    std::atomic<duration::rep> ends_ = duration::min().count();
-    alignas(cache_line) std::array<histogram, count> histograms_{};  // away from what is only read
-    spin_lock lock_;  // turning and emptying
+    time_buckets<histogram, 4> histograms_;
 };
 
 }  // namespace posthaste::detail
