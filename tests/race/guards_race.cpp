@@ -1,6 +1,7 @@
 // Four threads, and calls through all the guards there are, whose state they share. The
 // callee is now ill, now slow, now well, and calls are stopped and meet their deadlines. Every call
 // ends once, no more are in flight than may be, in the end none is, and the breaker closes.
+#include "../support/callers.hpp"
 #include "../support/race.hpp"
 
 #include <posthaste/guard/adaptive_limit.hpp>
@@ -12,7 +13,6 @@
 #include <posthaste/guard/limit.hpp>
 #include <posthaste/guard/rate.hpp>
 #include <posthaste/guard/retry.hpp>
-#include <posthaste/run/scope.hpp>
 #include <posthaste/run/sync_wait.hpp>
 #include <posthaste/run/thread_pool.hpp>
 #include <posthaste/run/yield.hpp>
@@ -21,7 +21,7 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
+#include <optional>
 
 using namespace posthaste;
 using namespace posthaste::testing;
@@ -106,24 +106,11 @@ task<> call_often(world& w, unsigned seed) {
         if (now != circuit::closed) static_cast<void>(co_await sleep_for(20us));
     }
 }
-task<> stop_after(scope& s, unsigned turns) {
-    for (unsigned i = 0; i != turns; ++i) co_await yield();
-    s.request_stop();
-}
 task<> round_of(world& w, unsigned seed) {
-    {
-        scope s(co_await this_context);
-        for (unsigned i = 0; i != callers; ++i) {
-            s.spawn([](world& in, unsigned n) { return call_often(in, n); }, std::ref(w),
-                    seed * callers + i);
-        }
-        const bool some_are_stopped = seed % 2 == 0;
-        if (some_are_stopped) {
-            s.spawn([](scope& all, unsigned n) { return stop_after(all, n); }, std::ref(s),
-                    scatter(seed, 7) % 256);
-        }
-        co_await s.join();
-    }
+    std::optional<unsigned> turns;
+    if (seed % 2 == 0) turns = scatter(seed, 7) % 256;
+    co_await all_at_once(callers, turns,
+                         [&](unsigned i) { return call_often(w, seed * callers + i); });
     wrong.expect(w.ended.load(std::memory_order_relaxed) == callers * calls_each,
                  "a call has not ended, or twice");
     if (w.spare.taken() != 0) repeated.seen();

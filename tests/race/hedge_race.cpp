@@ -1,6 +1,7 @@
 // Four threads, and calls whose requests are made again as they are answered, fail, are stopped or
 // meet their deadline: each call ends once, and no request of it holds anything afterwards. The
 // handler is deduplicated in every second round: then a message is handled once, whoever asks.
+#include "../support/callers.hpp"
 #include "../support/race.hpp"
 
 #include <posthaste/guard/breaker.hpp>
@@ -10,7 +11,6 @@
 #include <posthaste/guard/hedge.hpp>
 #include <posthaste/guard/limit.hpp>
 #include <posthaste/guard/retry.hpp>
-#include <posthaste/run/scope.hpp>
 #include <posthaste/run/sync_wait.hpp>
 #include <posthaste/run/thread_pool.hpp>
 #include <posthaste/run/yield.hpp>
@@ -20,7 +20,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <functional>
+#include <optional>
 
 using namespace posthaste;
 using namespace posthaste::testing;
@@ -92,23 +92,10 @@ task<> call_often(world& w, unsigned caller, unsigned seed) {
         if (scatter(seed, i) % 4 == 3) co_await yield();
     }
 }
-task<> stop_after(scope& s, unsigned turns) {
-    for (unsigned i = 0; i != turns; ++i) co_await yield();
-    s.request_stop();
-}
 task<> round_of(world& w, unsigned seed) {
-    {
-        scope s(co_await this_context);
-        for (unsigned i = 0; i != callers; ++i) {
-            s.spawn([](world& in, unsigned n, unsigned by) { return call_often(in, n, by); },
-                    std::ref(w), i, seed);
-        }
-        if (seed % 3 == 0) {
-            s.spawn([](scope& all, unsigned n) { return stop_after(all, n); }, std::ref(s),
-                    scatter(seed, 7) % 512);
-        }
-        co_await s.join();
-    }
+    std::optional<unsigned> turns;
+    if (seed % 3 == 0) turns = scatter(seed, 7) % 512;
+    co_await all_at_once(callers, turns, [&](unsigned i) { return call_often(w, i, seed); });
     wrong.expect(w.ended.load(std::memory_order_relaxed) == callers * calls_each,
                  "a call has not ended, or twice");
     wrong.expect(w.few.in_flight() == 0, "a permit was lost or made");

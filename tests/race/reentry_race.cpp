@@ -2,10 +2,10 @@
 // through its queue, while others are stopped or meet their deadline: what comes back is let in,
 // what comes from elsewhere waits its turn, and each call ends once. Where coming back is not
 // allowed, it is refused.
+#include "../support/callers.hpp"
 #include "../support/race.hpp"
 
 #include <posthaste/guard/deadline.hpp>
-#include <posthaste/run/scope.hpp>
 #include <posthaste/run/sync_wait.hpp>
 #include <posthaste/run/thread_pool.hpp>
 #include <posthaste/run/yield.hpp>
@@ -14,7 +14,7 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
+#include <optional>
 
 using namespace posthaste;
 using namespace posthaste::testing;
@@ -84,21 +84,10 @@ task<> call_often(world& w, unsigned caller, unsigned seed) {
         if (scatter(seed, i) % 4 == 3) co_await yield();
     }
 }
-task<> stop_after(scope& s, unsigned turns) {
-    for (unsigned i = 0; i != turns; ++i) co_await yield();
-    s.request_stop();
-}
 task<> round_of(world& w, unsigned seed) {
-    scope s(co_await this_context);
-    for (unsigned i = 0; i != callers; ++i) {
-        s.spawn([](world& in, unsigned n, unsigned by) { return call_often(in, n, by); },
-                std::ref(w), i, seed);
-    }
-    if (seed % 3 == 0) {
-        s.spawn([](scope& all, unsigned n) { return stop_after(all, n); }, std::ref(s),
-                scatter(seed, 7) % 512);
-    }
-    co_await s.join();
+    std::optional<unsigned> turns;
+    if (seed % 3 == 0) turns = scatter(seed, 7) % 512;
+    co_await all_at_once(callers, turns, [&](unsigned i) { return call_often(w, i, seed); });
     wrong.expect(w.ended.load(std::memory_order_relaxed) == callers * calls_each,
                  "a call has not ended, or twice");
 }

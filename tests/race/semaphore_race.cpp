@@ -1,5 +1,6 @@
 // Tasks on a pool stand in line for permits and are cancelled there: never more inside than there
 // are permits, what one did inside is seen by the next, and in the end all permits are back.
+#include "../support/callers.hpp"
 #include "../support/race.hpp"
 
 #include <posthaste/run/scope.hpp>
@@ -64,10 +65,6 @@ task<> visit_in_twos(room& r) {
         co_await yield();
         r.inside.fetch_sub(1, std::memory_order_relaxed);
     }
-}
-task<> stop_after(scope& s, unsigned turns) {
-    for (unsigned i = 0; i != turns; ++i) co_await yield();
-    s.request_stop();
 }
 task<> round_of(unsigned seed) {
     const context& ctx = co_await this_context;

@@ -1,11 +1,11 @@
 // Four threads, callers who share one shed(), and an endpoint that cannot answer them all: some are
 // refused as they come, some after they have waited, some give up just then. Each call ends once,
 // what was sent is handled, and when the callers have gone nobody is refused any more.
+#include "../support/callers.hpp"
 #include "../support/race.hpp"
 
 #include <posthaste/guard/deadline.hpp>
 #include <posthaste/guard/shed.hpp>
-#include <posthaste/run/scope.hpp>
 #include <posthaste/run/sync_wait.hpp>
 #include <posthaste/run/thread_pool.hpp>
 #include <posthaste/run/yield.hpp>
@@ -14,7 +14,7 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
+#include <optional>
 
 using namespace posthaste;
 using namespace posthaste::testing;
@@ -78,23 +78,10 @@ task<> call_often(world& w, unsigned caller, unsigned seed) {
         if (n % 4 == 3) co_await yield();
     }
 }
-task<> stop_after(scope& s, unsigned turns) {
-    for (unsigned i = 0; i != turns; ++i) co_await yield();
-    s.request_stop();
-}
 task<> round_of(world& w, unsigned seed) {
-    {
-        scope s(co_await this_context);
-        for (unsigned i = 0; i != callers; ++i) {
-            s.spawn([](world& in, unsigned n, unsigned by) { return call_often(in, n, by); },
-                    std::ref(w), i, seed);
-        }
-        if (seed % 3 == 0) {
-            s.spawn([](scope& all, unsigned n) { return stop_after(all, n); }, std::ref(s),
-                    scatter(seed, 7) % 256);
-        }
-        co_await s.join();
-    }
+    std::optional<unsigned> turns;
+    if (seed % 3 == 0) turns = scatter(seed, 7) % 256;
+    co_await all_at_once(callers, turns, [&](unsigned i) { return call_often(w, i, seed); });
     wrong.expect(w.ended.load(std::memory_order_relaxed) == callers * calls_each,
                  "a call has not ended, or twice");
     wrong.expect(w.refusals.load(std::memory_order_relaxed) <= w.old.refused(),
