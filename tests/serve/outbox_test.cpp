@@ -634,6 +634,44 @@ TEST_CASE("outbox: what cannot be sent is refused at once, and says why") {
     CHECK(w.counts("orders").handled == 1);
 }
 
+TEST_CASE("outbox: a queue that is shut refuses at once, also what has a place there") {
+    testing::no_frames_left frames;
+    std::vector<std::string> answers;
+    world w;
+    w.app.handle<order>("orders", [&](order, outbox& out) -> task<> {
+        auto place = co_await w.log.reserve();
+        REQUIRE(place);
+        static_cast<void>(co_await sleep_for(1h));
+        answers.push_back(outcome(out.send(w.log, 1)));
+        answers.push_back(outcome(out.send(*place, 1)));
+    });
+    CHECK(w.app.client<order>("orders").send(1));
+    w.sim.advance(1ms);
+    const auto drained = w.app.drain(1s);
+    CHECK_FALSE(drained->in_time);
+    CHECK(answers == std::vector<std::string>(2, "closed, none"));
+    CHECK(drained->total.adds_up());
+    CHECK(w.app.dead_letters().size() == 0);
+}
+
+TEST_CASE("outbox: what was due by its handler's end is sent, though the bus drains") {
+    testing::no_frames_left frames;
+    world w;
+    w.app.handle<order>("orders", [&](order, outbox& out) -> task<> {
+        CHECK(out.send_after(w.log, 1ms, 1));
+        CHECK(out.send_after(w.log, 1h, 2));
+        static_cast<void>(co_await sleep_for(5ms));
+    });
+    CHECK(w.app.client<order>("orders").send(1));
+    w.sim.advance(3ms);
+    const auto drained = w.app.drain(1s);
+    CHECK(drained->in_time);
+    CHECK(drained->scheduled == 1);
+    CHECK(w.counts("log").handled == 1);
+    CHECK(w.app.dead_letters().size() == 1);
+    w.app.dead_letters().clear();
+}
+
 TEST_CASE("outbox: of a client with several messages one says which") {
     testing::no_frames_left frames;
     simulation sim;
@@ -847,7 +885,9 @@ TEST_CASE("outbox: another bus may go meanwhile, with what was for it") {
     };
     simulation sim;
     bus app(sim);
-    auto other = std::make_unique<bus>(sim);
+    auto world_of_other = std::make_unique<simulation>();
+    auto other = std::make_unique<bus>(*world_of_other);
+    std::vector<std::string> answers;
     int came = 0;
     other->handle<held>("held", [&](const held&) { ++came; });
     other->subscribe<held>("held", [&](const held&) { ++came; }).keep();
@@ -857,14 +897,28 @@ TEST_CASE("outbox: another bus may go meanwhile, with what was for it") {
         CHECK(out.send_after(other->client<held>("held"), 1h, counted, back));
         CHECK(out.publish(other->publisher<held>("held", keep_latest), counted, back));
         CHECK(out.publish<held>(*other, "held", counted, back));
-        co_await sleep_for(1ms);
+        const auto notes = other->client<note>("log");
+        auto place = co_await notes.reserve();
+        auto another = co_await notes.reserve();
+        CHECK(place);
+        CHECK(another);
+        static_cast<void>(co_await sleep_for(1ms));
+        answers.push_back(outcome(out.send(notes, 1)));
+        answers.push_back(outcome(out.send_after(notes, 1h, 1)));
+        answers.push_back(outcome(out.send(*place, 1)));
+        answers.push_back(outcome(another->send(1)));
+        CHECK_FALSE(*place);
+        CHECK_FALSE(*another);
     });
+    other->handle<note>("log", serial.at_least_once(), [](const note&) {});
     CHECK(app.client<order>("orders").send(1));
     sim.advance(1us);
     CHECK(counted.use_count() == 5);
     other.reset();
+    world_of_other.reset();
     sim.advance(1s);
     CHECK(app.counts("orders").handled == 1);
     CHECK(came == 0);
+    CHECK(answers == std::vector<std::string>(4, "closed, none"));
     CHECK(counted.use_count() == 1);
 }

@@ -271,6 +271,7 @@ private:
     result<void> hold_until(outbox& out, time_point due, duration delay,
                             Args&&... args) const noexcept {
         const address::route route = to_->find(detail::type_of<M>);
+        if (to_->shut()) return refused(code::closed);
         const time_point now = to_->home.now();
         if (delay != forever) due = saturating_add(now, delay);
         if (due <= now || !route.how) return hold<M>(out, std::forward<Args>(args)...);

@@ -129,13 +129,15 @@ public:
     /// Into a place that was granted before. Overloaded: no memory, and the place is there still.
     admission put_in_place(envelope& e) noexcept {
         if (!tracks(e)) return refuse(admission::overloaded);
-        if (!enqueue(e)) return give_place_back(), refuse(admission::closed);
-        places_.fetch_sub(1, std::memory_order_relaxed);
-        return admission::accepted;
+        places_.fetch_sub(1, std::memory_order_relaxed);  // before a lane may take it
+        if (enqueue(e)) return admission::accepted;
+        vacate();
+        return refuse(admission::closed);
     }
     /// A place for a message that comes if its sender succeeds: then put_promised(), otherwise
     /// break_promise(). A queue that drops has room for everybody, but when it comes.
     admission promise_place(envelope& e) noexcept {
+        if (closed_.load(std::memory_order_relaxed)) return refuse(admission::closed);
         if (!tracks(e)) return refuse(admission::overloaded);
         if (drops()) return admission::accepted;
         if (reserve() == 0) return refuse(admission::overloaded);
@@ -144,6 +146,7 @@ public:
     }
     /// The same for one whose sender has a place that was granted before, which becomes its own.
     admission promise_that_place(envelope& e) noexcept {
+        if (closed_.load(std::memory_order_relaxed)) return refuse(admission::closed);
         if (!tracks(e)) return refuse(admission::overloaded);
         if (drops()) give_place_back();
         return admission::accepted;
@@ -158,8 +161,7 @@ public:
     }
     void give_place_back() noexcept {
         places_.fetch_sub(1, std::memory_order_relaxed);
-        count(given_back_);
-        taken();
+        vacate();
     }
 
     /// An id for a message that several lanes may begin to handle, none of which can number it.
@@ -223,6 +225,7 @@ public:
 
     /// Accepts no more; what is there is handled.
     void close() noexcept {
+        closed_.store(true, std::memory_order_relaxed);
         shut();
         room_.shut([this](envelope& e) {
             count(refused_);
@@ -275,11 +278,14 @@ public:
         a.left = e.discarded + (queued - taken - places) + e.running;
         return a;
     }
-    /// The same, once it is shut and at rest: whoever is being refused just now is not in it.
+    /// The same, once it is shut and at rest: then all that was accepted has been taken, and whoever
+    /// is being refused just now, who counts as accepted for a moment, is not in it.
     account last_counts() {
         account a = counts();
-        a.left = in_lanes().discarded;
-        a.accepted = a.handled + a.failed + a.expired + a.dropped + a.left;
+        const ends e = in_lanes();
+        a.left = e.discarded;
+        a.accepted = taken_.load(std::memory_order_relaxed) - a.redelivered + e.ran_inline -
+                     given_back_.load(std::memory_order_relaxed);
         return a;
     }
 
@@ -458,6 +464,11 @@ private:
     bool tracks(envelope& e) noexcept {
         return !again_ || asked(e) || e.is_tracked || e.track(home_.now());
     }
+    // A place that was none of places_ any more is given up, with no message in it.
+    void vacate() noexcept {
+        count(given_back_);
+        taken();
+    }
     void grant_place(request& r) noexcept {
         places_.fetch_add(1, std::memory_order_relaxed);
         r.granted = this;
@@ -582,6 +593,7 @@ private:
     std::atomic<std::uint64_t> given_back_ = 0;  // in accepted_ and taken_, and never had one
     std::atomic<duration::rep> late_by_ = 0;
     std::atomic<std::uint64_t> named_ = 0;
+    std::atomic<bool> closed_ = false;  // relaxed: enqueue() finds out for certain
 };
 
 inline lane::lane(endpoint_core& endpoint, std::uint32_t number) noexcept

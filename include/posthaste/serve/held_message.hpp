@@ -25,7 +25,8 @@ struct held_message final : sent<M>, held_effect {
 
     void release() noexcept override {
         const auto kept = std::move(to_);  // *this may be gone as soon as it is put
-        at_.put_promised(*this);
+        if (kept->gone.load(std::memory_order_relaxed)) this->destroy();
+        else at_.put_promised(*this);
     }
     void drop() noexcept override {
         const auto kept = std::move(to_);
@@ -45,7 +46,8 @@ public:
         : to_(std::move(to)), what_(what) {}
 
     void release() noexcept override {
-        to_->later->add(what_);
+        if (to_->gone.load(std::memory_order_relaxed)) what_.drop();
+        else to_->later->add(what_);
         end();
     }
     void drop() noexcept override {
@@ -62,16 +64,17 @@ private:
     schedule::item& what_;
 };
 
-/// Errors     overloaded: full, or no memory.
+/// Errors     closed; overloaded: full, or no memory.
 template <typename M, typename... Args>
 result<void> hold_message(outbox& out, const std::shared_ptr<const address>& to,
                           const address::route& where, Args&&... args) noexcept {
     auto* const e = make_or_not<held_message<M>>(to, where, std::forward<Args>(args)...);
     if (!e)
         return failure_at(to->name, code::overloaded, effect::none, "no memory for the message");
-    if (where.to->promise_place(*e) == endpoint_core::admission::accepted)
-        return out.hold(*e), result<void>();
+    const auto admission = where.to->promise_place(*e);
+    if (admission == endpoint_core::admission::accepted) return out.hold(*e), result<void>();
     e->destroy();
+    if (admission == endpoint_core::admission::closed) return failure_at(to->name, code::closed);
     return failure_at(to->name, code::overloaded, effect::none, "the queue is full");
 }
 /// Errors     overloaded: no memory.

@@ -60,15 +60,15 @@ private:
 ///
 /// Errors     what is refused is refused at once, as if it were sent: closed, no_handler,
 ///            overloaded (full, or no memory), rejected. What is accepted finds room: a send keeps
-///            a place in the queue until the handler ends. A queue that drops never refuses, and
+///            a place in the queue until the handler ends. A queue that drops is never full, and
 ///            drops when the message comes. If the queue is shut meanwhile, by the end of a drain's
-///            grace, it is a dead letter, `closed`.
-/// Ordering   all is sent in the order in which the handler gave it; a plain send of the handler
-///            overtakes it.
+///            grace, it is a dead letter, `closed`; if its bus is destroyed, it goes with that.
+/// Ordering   all is sent in the order in which the handler gave it, but for what is sent later; a
+///            plain send of the handler overtakes it.
 /// Threads    any, of the handler and of the tasks that it waits for. It must not be used after the
 ///            handler's end.
-/// Cost       one recycled block each, two for a topic's message and for one that is sent later.
-///            A handler without it pays for a look at a pointer.
+/// Cost       one recycled block each, two for a topic's message and for one that is sent later;
+///            one more for a topic that is given by its name and has more than 15 characters. A handler without it pays for a look at a pointer.
 class outbox {
 public:
     explicit outbox(posthaste::context& of) noexcept : context_(of) {}

@@ -44,6 +44,7 @@ public:
     template <typename... Args>
     result<void> send(Args&&... args) noexcept {
         if (!to_) return used_up();
+        if (to_->gone.load(std::memory_order_relaxed)) return closed();
         envelope* const e = detail::make_or_not<detail::sent<M>>(std::forward<Args>(args)...);
         if (!e) return no_memory();
         e->how = where_.how;
@@ -70,18 +71,25 @@ private:
     template <typename... Args>
     result<void> hold(outbox& out, Args&&... args) noexcept {
         if (!to_) return used_up();
+        if (to_->shut()) return closed();
         auto* const e =
             detail::make_or_not<detail::held_message<M>>(to_, where_, std::forward<Args>(args)...);
         if (!e) return no_memory();
-        if (where_.to->promise_that_place(*e) != endpoint_core::admission::accepted) {
+        const auto admission = where_.to->promise_that_place(*e);
+        if (admission != endpoint_core::admission::accepted) {
             e->destroy();
-            return no_memory();
+            return admission == endpoint_core::admission::closed ? closed() : no_memory();
         }
         to_.reset();
         return out.hold(*e), result<void>();
     }
     static failure used_up() noexcept {
         return failure::because(code::rejected, effect::none, "the permit is used up");
+    }
+    failure closed() noexcept {
+        failure why = detail::failure_at(to_->name, code::closed);
+        release();
+        return why;
     }
     failure no_memory() const noexcept {
         return detail::failure_at(to_->name, code::overloaded, effect::none,

@@ -26,7 +26,8 @@ public:
     /// Has it sent when it is due. Until it is over, `held`, which its holder keeps, points to it.
     /// False: nothing is taken any more.
     bool add(item& i, item*& held) noexcept;
-    /// The same for one that nobody holds. What is not taken any more is given up.
+    /// The same for one that nobody holds. Where nothing is taken any more, it is sent if it is due,
+    /// and given up if not.
     void add(item& i) noexcept;
     /// True: it was not sent, and will not be.
     bool cancel(item*& held) noexcept;
@@ -47,6 +48,7 @@ public:
 
 private:
     void send(item& i) noexcept;
+    void put(item& i) noexcept;
     void enter(item& i) noexcept;
     void bury(envelope& e, const address& to, code c, detail::literal why) noexcept;
     void forget(item& i) noexcept;
@@ -118,12 +120,15 @@ inline bool schedule::add(item& i, item*& held) noexcept {
 }
 
 inline void schedule::add(item& i) noexcept {
+    bool now = false;
     {
         const std::lock_guard guard(mutex_);
         if (!closed_) return enter(i);
-        ++given_up_;
+        if (i.due_ > i.to_.home.now()) ++given_up_;
+        else now = true;
     }
-    bury(*i.message(), i.to_, code::closed, "it was not due yet");
+    if (now) put(i);
+    else bury(*i.message(), i.to_, code::closed, "it was not due yet");
 }
 
 // Under mutex_.
@@ -189,16 +194,7 @@ inline void schedule::send(item& i) noexcept {
         if (over || !repeats) forget(i);
         ++sending_;
     }
-    if (!over) {
-        const address& to = i.to_;
-        endpoint_core& endpoint = *i.where_.to;
-        if (envelope* const e = i.message()) {  // from now on an item that does not repeat is gone
-            const auto admission = endpoint.put(*e, false);
-            if (admission == endpoint_core::admission::closed) bury(*e, to, code::closed, "");
-            else if (admission != endpoint_core::admission::accepted)
-                bury(*e, to, code::overloaded, "the queue was full when it was due");
-        }
-    }
+    if (!over) put(i);
     {
         const std::lock_guard guard(mutex_);
         --sending_;
@@ -211,6 +207,18 @@ inline void schedule::send(item& i) noexcept {
         if (!over) forget(i);
     }
     i.drop();
+}
+
+// From now on an item that does not repeat is gone.
+inline void schedule::put(item& i) noexcept {
+    const address& to = i.to_;
+    endpoint_core& endpoint = *i.where_.to;
+    envelope* const e = i.message();
+    if (!e) return;
+    const auto admission = endpoint.put(*e, false);
+    if (admission == endpoint_core::admission::closed) bury(*e, to, code::closed, "");
+    else if (admission != endpoint_core::admission::accepted)
+        bury(*e, to, code::overloaded, "the queue was full when it was due");
 }
 
 inline void schedule::bury(envelope& e, const address& to, code c, detail::literal why) noexcept {
