@@ -73,6 +73,28 @@ TEST_CASE("lazy_endpoint: is made when it is needed, once, as planned") {
     CHECK(e.counts().handled == 1);
 }
 
+TEST_CASE("lazy_endpoint: is made at once where that runs code of the user's") {
+    struct by_n {
+        explicit by_n(int& all) : copies(&all) {}
+        by_n(const by_n& other) : copies(other.copies) { ++*copies; }
+        by_n& operator=(const by_n&) = delete;
+        int operator()(const note& n) const { return n.n; }
+        int* copies;
+    };
+    simulation sim;
+    int copies = 0;
+    bus app(sim);
+    app.handle<note>("keyed", keyed(by_n(copies)), [](note) {});
+    app.subscribe<note>("notes", keyed(by_n(copies)).at_least_once(), [](const note&) {}).keep();
+    const int before = copies;
+    CHECK(app.client<note>("keyed").send(1));
+    CHECK(app.publish<note>("notes", 1).accepted == 1);
+    sim.drive_ready();
+    CHECK(copies == before);
+    CHECK(app.counts("keyed").handled == 1);
+    CHECK(app.counts("notes").handled == 1);
+}
+
 TEST_CASE("lazy_endpoint: redelivers, if that is the plan") {
     parts p;
     lazy_endpoint e(p.plan(serial.at_least_once()));

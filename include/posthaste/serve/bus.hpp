@@ -90,7 +90,8 @@ public:
     }
     /// The same, calling by policies: `deadline(300ms) | retry() | breaker()`, the outermost first.
     /// What they do is for calls; a send does not ask them.
-    /// Errors     rejected, too: more than `max_layers` of them.
+    /// Errors     rejected, too: more than `max_layers` of them; one of the user's that does not say
+    ///            what it holds, see policy.
     template <typename... Ms, policy Policy>
     posthaste::client<Ms...> client(std::string_view name, const Policy& policy) const {
         static_assert(!detail::repeats<Policy> || (std::copy_constructible<Ms> && ...),
@@ -104,6 +105,12 @@ public:
                       "fallback(T(...)), where T is the message's reply");
         call_settings settings{deadline()};
         policy.apply(settings);
+        if ((settings.repeats && !detail::repeats<Policy>) ||
+            (settings.hedge && !detail::hedges<Policy>)) {
+            detail::raise(failed(failure::because(
+                code::rejected, effect::none,
+                "policies: one that holds a retry or a hedge must say so: repeats, hedges")));
+        }
         settings.repeats = detail::repeats<Policy>;
         if (settings.layers.size() > max_layers) {
             detail::raise(failed(failure::because(code::rejected, effect::none,
@@ -192,9 +199,9 @@ private:
     friend class outbox;
     duration deadline() const noexcept;
     template <typename... Ms, typename Mode>
-    std::unique_ptr<endpoint_plan> plan(std::unique_ptr<handler> h, const Mode& mode) const {
-        return std::make_unique<detail::plan_of<Mode, Ms...>>(core_->home, core_->dead,
-                                                              std::move(h), mode);
+    std::unique_ptr<endpoint_plan> plan(std::string_view name, std::unique_ptr<handler> h,
+                                        const Mode& mode) const {
+        return detail::make_plan<Mode, Ms...>(name, core_->home, core_->dead, std::move(h), mode);
     }
     std::shared_ptr<const address> address_of(std::string_view name) const;
     result<void> add(std::string_view name, std::string_view fault,
@@ -267,9 +274,9 @@ result<void> bus::try_handle(std::string_view name, const Mode& mode, Fn fn) {
                           "again; write [](const M& m)");
             using kept = detail::keeping_handler<Fn>;
             return plan<Ms...>(
-                std::make_unique<detail::handler_of<kept, Ms...>>(kept(std::move(fn))), mode);
+                name, std::make_unique<detail::handler_of<kept, Ms...>>(kept(std::move(fn))), mode);
         } else {
-            return plan<Ms...>(std::make_unique<detail::handler_of<Fn, Ms...>>(std::move(fn)),
+            return plan<Ms...>(name, std::make_unique<detail::handler_of<Fn, Ms...>>(std::move(fn)),
                                mode);
         }
     });
@@ -286,9 +293,10 @@ result<subscription> bus::try_subscribe(const topics& which, const Mode& mode, F
             return detail::bad_name(which.name(), fault);
     }
     auto h = std::make_unique<detail::subscriber_handler<Fn, E>>(std::move(fn));
-    auto s = std::make_unique<subscriber>(core_->topics, which.pattern(),
-                                          which.is_named() ? which.name() : std::string(),
-                                          plan<const E>(std::move(h), mode));
+    const std::string name = which.is_named() ? which.name() : std::string();
+    auto s = std::make_unique<subscriber>(
+        core_->topics, which.pattern(), name,
+        plan<const E>(name.empty() ? which.pattern() : name, std::move(h), mode));
     if (!core_->topics.add(*s, core_->draining, [&] {
             if (which.wants_latest()) detail::hear_latest<E>(core_->topics, *s);
         })) {

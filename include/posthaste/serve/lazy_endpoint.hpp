@@ -24,29 +24,12 @@ namespace posthaste {
 /// What an endpoint is made of.
 class endpoint_plan {
 public:
-    endpoint_plan(executor& at, dead_letters& dead, std::unique_ptr<handler> h) noexcept
-        : home_(at), dead_(dead), handler_(std::move(h)) {}
-    endpoint_plan(const endpoint_plan&) = delete;
     virtual ~endpoint_plan() = default;
 
-    /// Once. Throws bad_alloc: then nothing has changed.
-    std::unique_ptr<endpoint_core> carry_out(std::string_view name) {
-        // The handler comes last: where there is no memory for the rest it is still here.
-        auto made =
-            make(std::string(name), home_, dead_, std::make_unique<handler>(handler_->entries()));
-        made->take_over(std::move(handler_));
-        return made;
-    }
+    /// Once. Throws bad_alloc: then nothing has changed. Runs no code of the user's.
+    virtual std::unique_ptr<endpoint_core> carry_out(std::string_view name) = 0;
     /// How the first of its messages is handled.
-    const handler_entry& only() const noexcept { return handler_->entries().front(); }
-
-private:
-    virtual std::unique_ptr<endpoint_core> make(std::string name, executor& at, dead_letters& dead,
-                                                std::unique_ptr<handler> h) const = 0;
-
-    executor& home_;
-    dead_letters& dead_;
-    std::unique_ptr<handler> handler_;
+    virtual const handler_entry& only() const noexcept = 0;
 };
 
 namespace detail {
@@ -56,27 +39,59 @@ template <typename Mode, typename... Ms>
 class plan_of final : public endpoint_plan {
 public:
     plan_of(executor& at, dead_letters& dead, std::unique_ptr<handler> h, const Mode& mode)
-        : endpoint_plan(at, dead, std::move(h)), mode_(mode) {}
+        : home_(at), dead_(dead), handler_(std::move(h)), mode_(mode) {}
+
+    std::unique_ptr<endpoint_core> carry_out(std::string_view name) override {
+        // The handler comes last: where there is no memory for the rest it is still here.
+        auto made = make(std::string(name), std::make_unique<handler>(handler_->entries()));
+        made->take_over(std::move(handler_));
+        return made;
+    }
+    const handler_entry& only() const noexcept override { return handler_->entries().front(); }
 
 private:
-    std::unique_ptr<endpoint_core> make(std::string name, executor& at, dead_letters& dead,
-                                        std::unique_ptr<handler> h) const override {
+    std::unique_ptr<endpoint_core> make(std::string name, std::unique_ptr<handler> h) const {
         if constexpr (redelivers<Mode>) {
-            auto made = make_endpoint<Ms...>(std::move(name), at, dead, std::move(h), mode_.mode());
+            auto made =
+                make_endpoint<Ms...>(std::move(name), home_, dead_, std::move(h), mode_.mode());
             made->deliver_at_least_once(mode_.how());
             return made;
         } else {
-            return make_endpoint<Ms...>(std::move(name), at, dead, std::move(h), mode_);
+            return make_endpoint<Ms...>(std::move(name), home_, dead_, std::move(h), mode_);
         }
     }
 
+    executor& home_;
+    dead_letters& dead_;
+    std::unique_ptr<handler> handler_;
     const Mode mode_;
 };
 
-/// To carry it out runs no code of the user's: there is nothing in the mode that is more than
-/// bytes.
-template <typename Mode>
-inline constexpr bool can_be_late = std::is_trivially_copyable_v<Mode>;
+/// An endpoint that was made at once.
+class carried_out final : public endpoint_plan {
+public:
+    explicit carried_out(std::unique_ptr<endpoint_core> made) noexcept : made_(std::move(made)) {}
+    std::unique_ptr<endpoint_core> carry_out(std::string_view) noexcept override {
+        return std::move(made_);
+    }
+    const handler_entry& only() const noexcept override { return made_->only(); }
+
+private:
+    std::unique_ptr<endpoint_core> made_;
+};
+
+/// Made at once where the mode is more than bytes: to copy it may run code of the user's, as that of
+/// a function that gives a message's key.
+template <typename Mode, typename... Ms>
+std::unique_ptr<endpoint_plan> make_plan(std::string_view name, executor& at, dead_letters& dead,
+                                         std::unique_ptr<handler> h, const Mode& mode) {
+    if constexpr (std::is_trivially_copyable_v<Mode>) {
+        return std::make_unique<plan_of<Mode, Ms...>>(at, dead, std::move(h), mode);
+    } else {
+        plan_of<Mode, Ms...> plan(at, dead, std::move(h), mode);
+        return std::make_unique<carried_out>(plan.carry_out(name));
+    }
+}
 
 }  // namespace detail
 
