@@ -260,7 +260,7 @@ TEST_CASE("hedge: in every order in which two requests can end") {
              row{{{12ms, first}, {50ms}}, "2", 2, 50ms},
              row{{{50ms, first}, {5ms, second}}, "unavailable, complete", 2, 50ms},
              row{{{12ms, first}, {50ms, second}}, "handler failed, complete", 2, 50ms},
-             row{{{12ms, first}, {50ms, second}}, "handler failed, complete", 2, 50ms},
+             row{{{12ms}, {5ms, second}}, "1", 2, 0ms},
          }) {
         world w;
         const hedge h;
@@ -359,6 +359,20 @@ TEST_CASE("hedge: without a budget outside it has its own, or that of the retry 
             CHECK(w.call(h, {{40ms}, {1ms}}) == "2");  // alone it has its own
         }
     }
+}
+
+TEST_CASE("hedge: spends from the retry's budget at each of its attempts") {
+    testing::no_frames_left frames;
+    world w;
+    const hedge h;
+    const retry again({.attempts = 2, .base = 0ms});
+    w.learn(h);
+    const std::uint64_t learnt = h.sent();
+    // each call takes two of its purse of 100 and a fifth of the calls: one attempt, one request
+    while (w.call(again | h, {fails(0ms, code::overloaded), {40ms}, {1ms}}) == "3") {}
+    const std::uint64_t sent = h.sent() - learnt;
+    CHECK(sent > 50);
+    CHECK(sent < 60);
 }
 
 TEST_CASE("hedge: never past the deadline") {
@@ -658,6 +672,7 @@ TEST_CASE("hedge: a second request for which there is no memory does no harm") {
 // The second goes through the queue, so that it cannot take the caller's thread away from it.
 TEST_CASE("hedge: a handler that blocks its thread for a second request keeps no caller") {
     testing::no_frames_left frames;
+    const bool delayed = GENERATE(false, true);  // by a policy inside
     event second_runs;
     std::binary_semaphore answered(0);
     std::atomic<int> requests = 0;  // relaxed
@@ -674,7 +689,9 @@ TEST_CASE("hedge: a handler that blocks its thread for a second request keeps no
         co_return number;
     });
     const hedge h({.least_calls = 1});
-    const auto c = app.client<ask>("stock", deadline(1h) | h);
+    const rate slow({.per_second = 1000, .burst = 1, .wait = 1s});
+    const auto c = delayed ? app.client<ask>("stock", deadline(1h) | h | slow)
+                           : app.client<ask>("stock", deadline(1h) | h);
     app.run([&]() -> task<> {
         const auto first = co_await c.call();
         CHECK(first.has_value());

@@ -1,5 +1,8 @@
 #include <posthaste/serve/policy.hpp>
 
+#include <posthaste/guard/hedge.hpp>
+#include <posthaste/guard/retry.hpp>
+
 #include "../support/conversation.hpp"
 
 #include <chrono>
@@ -102,6 +105,31 @@ TEST_CASE("policy: more than a client can hold are refused where it is made") {
         why = f.what();
     }
     CHECK(why == "rejected: policies: at most 12 for one client");
+}
+
+namespace {
+struct quiet_retry {
+    retry again;
+    void apply(call_settings& s) const { again.apply(s); }
+};
+struct quiet_hedge {
+    static constexpr bool repeats = true;
+    hedge h;
+    void apply(call_settings& s) const { h.apply(s); }
+};
+struct hedge_that_says_so : quiet_hedge {
+    static constexpr bool hedges = true;
+};
+}  // namespace
+
+TEST_CASE("policy: one that holds a retry or a hedge, and does not say so, is refused") {
+    simulation sim;
+    bus app(sim);
+    const auto why =
+        "rejected: policies: one that holds a retry or a hedge must say so: repeats, hedges";
+    CHECK_THROWS_WITH(app.client<ask>("answers", quiet_retry()), why);
+    CHECK_THROWS_WITH(app.client<ask>("answers", quiet_hedge()), why);
+    CHECK_NOTHROW(app.client<ask>("answers", hedge_that_says_so()));
 }
 
 TEST_CASE("passage: knows whether its time was over before it was made") {

@@ -112,7 +112,8 @@ private:
 /// Only messages that may be handled twice (`static constexpr bool idempotent = true`) are asked
 /// for again; of others there is one request. All requests of a call have the same id, so a handler
 /// with dedup() takes them for one. It helps where the second request does not wait for the first:
-/// at a parallel endpoint, or one with several places to go.
+/// at a parallel endpoint, or one with several places to go; and not where the first is handled on
+/// the caller's own thread, by a handler that does not suspend.
 ///
 /// There is no other request past the deadline; where the budget outside has nothing left (without
 /// one it has one of its own with the default options, shared by its copies); after a failure; or
@@ -125,8 +126,9 @@ private:
 /// Requires   one for each callee: its copies share what they measured.
 /// Errors     `failed` with `rejected` from the constructor, where an option is out of its range.
 /// Threads    any, several at once.
-/// Cost       a copy of the message, two looks at the clock, recycled memory, and three additions
-///            on shared words; a look through the histogram (6 KiB) every 32 calls.
+/// Cost       a copy of each message, two looks at the clock, recycled memory, and three additions
+///            on shared words; a timer and a turn of the executor, if the first request is not over
+///            at once; a look through the histogram (6 KiB) every 32 calls.
 /// Cancel     all requests are, and awaited.
 class hedge {
 public:

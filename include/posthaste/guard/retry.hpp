@@ -45,6 +45,7 @@ public:
         extra_calls& extra = p.extra ? *p.extra : own_;
         if (!extra.take(p)) return {};
         ++s.a;
+        p.extra = &extra;  // as at the entrance
         return {verdict::kind::again, delay};
     }
 

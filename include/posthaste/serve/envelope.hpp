@@ -134,6 +134,7 @@ struct request {
     // What begins alike stands together, so that it is written at once.
     reply_cell cell;
     bool only_room = false;       ///< a send that waits for room: it ends when it is accepted
+    bool only_queued = false;     ///< it is never handled on its caller's thread at once
     bool only_place = false;      ///< with only_room: there is no message, it is put later
     bool waits_for_room = false;  ///< stands in a waiting_room, under its lock
     bool answered = false;  ///< before the handler's end, which adds nothing; the handler's

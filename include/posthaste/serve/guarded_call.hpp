@@ -16,7 +16,6 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
-#include <exception>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -241,7 +240,7 @@ inline constexpr bool idempotent<M> = M::idempotent;
 template <typename M>
 class attempts final : public guarded_call {
     using reply = reply_t<M>;
-    static constexpr bool copies = std::is_copy_constructible_v<M>;
+    static constexpr bool copies = std::copy_constructible<M>;
     struct none {};
 
 public:
@@ -295,10 +294,7 @@ private:
     POSTHASTE_NOINLINE void renew() noexcept {
         called<M>* e = nullptr;
         if constexpr (copies) {
-            if (copy_) {
-                e = guarded([&] { return make_envelope<called<M>>(std::as_const(*copy_)); },
-                            [](const std::exception_ptr&) -> called<M>* { return nullptr; });
-            }
+            if (copy_) e = make_or_not<called<M>>(std::as_const(*copy_));
         }
         if (e) e->id = id_;
         std::destroy_at(attempt_);

@@ -3,7 +3,6 @@
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/detail/spin_lock.hpp>
-#include <posthaste/detail/this_thread.hpp>
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/envelope.hpp>
 #include <posthaste/serve/policy.hpp>
@@ -16,7 +15,6 @@
 #include <atomic>
 #include <concepts>
 #include <cstddef>
-#include <exception>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -69,8 +67,7 @@ public:
         alarm_.at = parent.at;
         alarm_.under = &inner_.under();
         wait_ = by_.begin(passage_, began_);
-        send(join_next());
-        if (wait_ != forever) rest_until(saturating_add(began_, wait_));
+        if (send(join_next()) && wait_ != forever) rest_until(saturating_add(began_, wait_));
         return left_.fetch_sub(1, std::memory_order_acq_rel) != 1;  // (1)
     }
 
@@ -111,11 +108,12 @@ private:
         left_.fetch_add(1, std::memory_order_relaxed);
         return sent_++;
     }
-    // By somebody who is counted.
-    void send(std::size_t n) noexcept {
-        if (start(n)) return;
+    // By somebody who is counted. False: it is over already.
+    bool send(std::size_t n) noexcept {
+        if (start(n)) return true;
         ended(n);
         left_.fetch_sub(1, std::memory_order_relaxed);  // not the last: its own (1) comes later
+        return false;
     }
     void ended(std::size_t n) noexcept {
         const failure* const why = finish(n);
@@ -167,12 +165,7 @@ private:
             if (!decided_ && by_.take(passage_)) next = join_next();
         }
         if (next == 0) return;
-        // Through the queue: if its handler blocked this thread, who awaits us would wait for it
-        // even if another one has answered.
-        unsigned& depth = detail::this_thread().depth;
-        const unsigned before = std::exchange(depth, detail::max_depth);
         send(next);
-        detail::this_thread().depth = before;
         if (next + 1 < by_.attempts()) rest_until(saturating_add(now, wait_));
     }
 
@@ -262,7 +255,12 @@ private:
         if constexpr (std::copy_constructible<M>) {  // of another nobody asks for a second
             if (n != 0) e = make_or_not<called<M>>(copy_);
         }
-        if (e) e->id = id_;
+        if (e) {
+            e->id = id_;
+            // If its handler blocked this thread, who awaits us would wait for it even if another
+            // one has answered.
+            e->only_queued = n != 0;
+        }
         void* const memory = allocate(sizeof(branch));
         if (!memory) {
             if (e) e->destroy();

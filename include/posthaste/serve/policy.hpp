@@ -86,7 +86,8 @@ struct call_settings {
 inline constexpr std::size_t max_layers = 12;  ///< of one client
 
 /// A value that changes how a client calls; see guard/. What repeats calls says so by a member
-/// `static constexpr bool repeats = true`: then messages must be copyable.
+/// `static constexpr bool repeats = true`: then messages must be copyable. What holds a hedge says
+/// so, too: `static constexpr bool hedges = true`, beside `repeats`.
 template <typename P>
 concept policy =
     std::copy_constructible<P> && requires(const P& p, call_settings& s) { p.apply(s); };
