@@ -82,6 +82,8 @@ struct one_bus {
             } else {
                 has_gone(ok.error());
             }
+            wrong.expect(app->counts("log").left <= room + 1,
+                         "more is left than there is room for");
         }
     }
     task<> ends_some(int from) {
