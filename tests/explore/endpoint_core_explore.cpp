@@ -87,6 +87,32 @@ world::script counts() {
     return script;
 }
 
+// The same with a place that is granted, and then used or given back.
+world::script counts_places(bool used) {
+    using state = queue<1, when_full::reject>;
+    auto s = world::fresh<state>();
+    world::name(s->core, "core");
+    world::script script;
+    script.names = {"handler", "reader", "watcher"};
+    script.threads.push_back([s, used] {
+        if (s->core.promise_place(s->a) != endpoint_core::admission::accepted) return;
+        if (used) s->core.put_promised(s->a);
+        else s->core.break_promise();
+    });
+    script.threads.push_back([s] { s->core.read(); });
+    script.threads.push_back([s] {
+        const auto a = s->core.counts();
+        world::demand(a.left <= 1, "more are left than there is room for, or less than none");
+        world::demand(a.accepted <= 1, "more are accepted than were sent, or less than none");
+    });
+    script.at_end = [s, used] {
+        while (s->core.read()) {}
+        const auto a = s->core.counts();
+        world::demand(a.left == 0 && a.accepted == (used ? 1u : 0u), "miscounted");
+    };
+    return script;
+}
+
 struct stopping {
     asked a, b;
     desk at{false};
@@ -131,6 +157,8 @@ int main() {
     r.add("a caller gives up", [] { return give_up(&stopping::a, false); });
     r.add("a caller gives up, nobody listens", [] { return give_up(nullptr, false); });
     r.add("counts", counts);
+    r.add("counts a place that is used", [] { return counts_places(true); });
+    r.add("counts a place that is given back", [] { return counts_places(false); });
     r.add("two callers give up", [] { return give_up(&stopping::b, true); });
     return r.end();
 }

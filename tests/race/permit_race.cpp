@@ -27,7 +27,7 @@ constexpr std::size_t room = 2;
 posthaste::testing::mistakes wrong;
 outcome sent("sent into a place"), released("given back"), late("not had in time"),
     stopped("stopped while it waited"), shut("closed before it was had, or used"),
-    plain("sent beside them, waiting for room");
+    plain("sent beside them, waiting for room"), looked("looked at meanwhile");
 
 struct job {
     int n;
@@ -36,6 +36,7 @@ struct job {
 struct one_bus {
     std::unique_ptr<bus> app;
     std::atomic<long> accepted = 0, done = 0, places = 0;
+    std::atomic<bool> over = false;
 
     one_bus() {
         bus_options options;
@@ -82,8 +83,6 @@ struct one_bus {
             } else {
                 has_gone(ok.error());
             }
-            wrong.expect(app->counts("log").left <= room + 1,
-                         "more is left than there is room for");
         }
     }
     task<> ends_some(int from) {
@@ -106,7 +105,16 @@ struct one_bus {
         }
         co_return true;
     }
+    void look() const {
+        while (!over.load(std::memory_order_relaxed)) {
+            const account a = app->counts("log");
+            wrong.expect(a.left <= room + 1, "more is left than there is room for");
+            wrong.expect(a.accepted <= senders * 2 * each, "more is accepted than was sent");
+            looked.seen();
+        }
+    }
     void go(int round) {
+        std::thread looks([this] { look(); });
         std::vector<std::thread> threads;
         for (int from = 0; from != senders; ++from)
             threads.emplace_back([this, from] { app->run([&] { return ends_some(from); }); });
@@ -117,6 +125,8 @@ struct one_bus {
         }
         const auto drained = app->drain(1min);
         for (auto& t : threads) t.join();
+        over = true;
+        looks.join();
         const account a = app->counts("log");
         wrong.expect(drained->in_time && a.adds_up(), "the account adds up");
         wrong.expect(static_cast<long>(a.accepted) == accepted, "accepted: as the senders heard");
@@ -135,5 +145,5 @@ int main(int argc, char** argv) {
         dog.pat("a bus");
     }
     wrong.expect(detail::live_frames == 0, "no frame is left");
-    return testing::summary(wrong, sent, released, late, stopped, shut, plain);
+    return testing::summary(wrong, sent, released, late, stopped, shut, plain, looked);
 }

@@ -39,7 +39,7 @@ struct fixed final : hedger {
     void helped() noexcept override { ++helps; }
 };
 struct hedging {
-    static constexpr bool repeats = true;
+    static constexpr bool repeats = true, hedges = true;
     std::shared_ptr<fixed> core = std::make_shared<fixed>();
     void apply(call_settings& s) const {
         s.hedge = core;

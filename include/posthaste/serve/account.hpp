@@ -20,7 +20,8 @@ struct account {
     std::uint64_t dropped = 0;  ///< given up unstarted: a full queue, a caller that was cancelled
     /// Queued, at first or again, or being handled; given up, after a drain or to unsubscribe.
     std::uint64_t left = 0;
-    /// Never accepted, and the sender knows, or it was in an outbox and is a dead letter; in no sum.
+    /// Never accepted, and the sender knows, or it was in an outbox and is a dead letter; in no
+    /// sum.
     std::uint64_t refused = 0;
     std::uint64_t redelivered = 0;  ///< attempts beyond a message's first, at_least_once; in no sum
     std::uint64_t late = 0;  ///< replies that came after the caller had gone; in no sum

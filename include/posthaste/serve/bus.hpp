@@ -88,10 +88,10 @@ public:
     posthaste::client<Ms...> client(std::string_view name) const {
         return posthaste::client<Ms...>(address_of(name), call_settings{deadline()});
     }
-    /// The same, calling by policies: `deadline(300ms) | retry() | breaker()`, the outermost first.
-    /// What they do is for calls; a send does not ask them.
-    /// Errors     rejected, too: more than `max_layers` of them; one of the user's that does not say
-    ///            what it holds, see policy.
+    /// The same, calling by policies: `deadline(300ms) | retry() | breaker()`, the outermost
+    /// first. What they do is for calls; a send does not ask them.
+    /// Errors     rejected, too: more than `max_layers` of them; one of the user's that does not
+    ///            say what it holds, see policy.
     template <typename... Ms, policy Policy>
     posthaste::client<Ms...> client(std::string_view name, const Policy& policy) const {
         static_assert(!detail::repeats<Policy> || (std::copy_constructible<Ms> && ...),

@@ -119,8 +119,8 @@ public:
     }
 
     /// Looks at each letter that is kept now, the oldest first; requeue() and clear() may be called
-    /// meanwhile. One thread looks, or requeues, at a time, and a subscriber ends: `f` must not wait
-    /// for another such, or for whoever publishes or unsubscribes.
+    /// meanwhile. One thread at a time looks, requeues, or ends a subscriber: `f` must not wait for
+    /// another such, or for whoever publishes or unsubscribes.
     template <typename F>
     void for_each(F f) const {
         const std::lock_guard looking(looking_);

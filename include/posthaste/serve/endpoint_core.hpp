@@ -129,9 +129,10 @@ public:
     /// Into a place that was granted before. Overloaded: no memory, and the place is there still.
     admission put_in_place(envelope& e) noexcept {
         if (!tracks(e)) return refuse(admission::overloaded);
-        places_.fetch_sub(1, std::memory_order_relaxed);  // before a lane may take it
+        count(places_.used);  // before a lane may take it
         if (enqueue(e)) return admission::accepted;
-        vacate();
+        places_.used.fetch_sub(1, std::memory_order_relaxed);
+        give_place_back();
         return refuse(admission::closed);
     }
     /// A place for a message that comes if its sender succeeds: then put_promised(), otherwise
@@ -141,7 +142,7 @@ public:
         if (!tracks(e)) return refuse(admission::overloaded);
         if (drops()) return admission::accepted;
         if (reserve() == 0) return refuse(admission::overloaded);
-        places_.fetch_add(1, std::memory_order_relaxed);
+        granted();
         return admission::accepted;
     }
     /// The same for one whose sender has a place that was granted before, which becomes its own.
@@ -160,8 +161,8 @@ public:
         if (!drops()) give_place_back();
     }
     void give_place_back() noexcept {
-        places_.fetch_sub(1, std::memory_order_relaxed);
-        vacate();
+        count(places_.given_back);
+        taken();
     }
 
     /// An id for a message that several lanes may begin to handle, none of which can number it.
@@ -264,28 +265,27 @@ public:
         a.redelivered = again_ ? again_->counted() : 0;
         a.late = late_.load(std::memory_order_relaxed);
         a.late_by = duration(late_by_.load(std::memory_order_relaxed));
-        // The two of one moment: nothing was taken between the looks at `taken_` before and after.
-        std::uint64_t taken = taken_.load(std::memory_order_acquire);  // (2)
+        // All of one moment: what was seen before the look at `accepted_` is the same after it.
+        moment m = look();
         std::uint64_t queued = 0;
-        for (int looks = 0; looks != 1000; ++looks) {
+        for (int looks = 0;; ++looks) {
             queued = accepted_.load(std::memory_order_acquire);  // (3)
-            const std::uint64_t again = taken_.load(std::memory_order_acquire);  // (2)
-            if (again == std::exchange(taken, again)) break;
+            const moment after = look();
+            if (after == m || looks == 1000) break;
+            m = after;
         }
-        const std::uint64_t places = places_.load(std::memory_order_relaxed);
-        a.accepted = queued - a.redelivered + e.ran_inline - places -
-                     given_back_.load(std::memory_order_relaxed);
-        a.left = e.discarded + (queued - taken - places) + e.running;
+        a.accepted = queued - a.redelivered + e.ran_inline - m.not_used(0);
+        a.left = e.discarded + (queued - m.taken - m.not_used(m.given_back)) + e.running;
         return a;
     }
-    /// The same, once it is shut and at rest: then all that was accepted has been taken, and whoever
-    /// is being refused just now, who counts as accepted for a moment, is not in it.
+    /// The same, once it is shut and at rest: then all that was accepted has been taken, and
+    /// whoever is being refused just now, who counts as accepted for a moment, is not in it.
     account last_counts() {
         account a = counts();
         const ends e = in_lanes();
         a.left = e.discarded;
-        a.accepted = taken_.load(std::memory_order_relaxed) - a.redelivered + e.ran_inline -
-                     given_back_.load(std::memory_order_relaxed);
+        const moment m = look();
+        a.accepted = m.taken - a.redelivered + e.ran_inline - m.given_back;
         return a;
     }
 
@@ -464,13 +464,9 @@ private:
     bool tracks(envelope& e) noexcept {
         return !again_ || asked(e) || e.is_tracked || e.track(home_.now());
     }
-    // A place that was none of places_ any more is given up, with no message in it.
-    void vacate() noexcept {
-        count(given_back_);
-        taken();
-    }
+    void granted() noexcept { places_.granted.fetch_add(1, std::memory_order_release); }  // (5)
     void grant_place(request& r) noexcept {
-        places_.fetch_add(1, std::memory_order_relaxed);
+        granted();
         r.granted = this;
     }
 
@@ -487,6 +483,24 @@ private:
             way += " -> ...";  // by way of another bus
         }
         return way.append(" -> ").append(name_);
+    }
+
+    // What has left the queue, and what is in it with no message yet.
+    struct moment {
+        std::uint64_t taken, granted, used, given_back;
+        // Fewer may seem granted than used, if they are not of one moment after all.
+        std::uint64_t not_used(std::uint64_t but) const noexcept {
+            return granted - std::min(granted, used + but);
+        }
+        bool operator==(const moment&) const = default;
+    };
+    moment look() const noexcept {
+        moment m;
+        m.taken = taken_.load(std::memory_order_acquire);  // (2)
+        m.granted = places_.granted.load(std::memory_order_acquire);  // (5)
+        m.used = places_.used.load(std::memory_order_relaxed);
+        m.given_back = places_.given_back.load(std::memory_order_relaxed);
+        return m;
     }
 
     // Of a call, to tell how many are ahead of it.
@@ -581,6 +595,8 @@ private:
     // (3) releases from a sender to an account what the sender has seen of taken_, so that an
     //     account never shows more left than there is room for.
     // (4) hands that on from sender to sender. The value may be too small: then taken_ is asked.
+    // (5) releases to an account that a place had been accepted before it was granted. That it was
+    //     used or given back before it was taken, (2) does.
     // relaxed: the other counters; each is exact, their sum at rest. A first look at accepted_,
     // checked by a read-modify-write. discarding_: whoever misses it is asked to stop.
     std::atomic<bool> discarding_ = false;
@@ -589,8 +605,11 @@ private:
     std::atomic<std::uint64_t> refused_ = 0;
     alignas(detail::cache_line) std::atomic<std::uint64_t> taken_ = 0;  // out of the queue
     std::atomic<std::uint64_t> dropped_ = 0, late_ = 0;
-    std::atomic<std::uint64_t> places_ = 0;  // in accepted_, with no message yet
-    std::atomic<std::uint64_t> given_back_ = 0;  // in accepted_ and taken_, and never had one
+    struct {  // in accepted_ before there is a message; each was granted, and has one end
+        std::atomic<std::uint64_t> granted = 0;
+        std::atomic<std::uint64_t> used = 0;
+        std::atomic<std::uint64_t> given_back = 0;  // in taken_, too
+    } places_;
     std::atomic<duration::rep> late_by_ = 0;
     std::atomic<std::uint64_t> named_ = 0;
     std::atomic<bool> closed_ = false;  // relaxed: enqueue() finds out for certain

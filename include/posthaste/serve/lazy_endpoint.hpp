@@ -80,8 +80,8 @@ private:
     std::unique_ptr<endpoint_core> made_;
 };
 
-/// Made at once where the mode is more than bytes: to copy it may run code of the user's, as that of
-/// a function that gives a message's key.
+/// Made at once where the mode is more than bytes: to copy it may run code of the user's, as that
+/// of a function that gives a message's key.
 template <typename Mode, typename... Ms>
 std::unique_ptr<endpoint_plan> make_plan(std::string_view name, executor& at, dead_letters& dead,
                                          std::unique_ptr<handler> h, const Mode& mode) {

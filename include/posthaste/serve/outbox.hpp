@@ -68,7 +68,8 @@ private:
 /// Threads    any, of the handler and of the tasks that it waits for. It must not be used after the
 ///            handler's end.
 /// Cost       one recycled block each, two for a topic's message and for one that is sent later;
-///            one more for a topic that is given by its name and has more than 15 characters. A handler without it pays for a look at a pointer.
+///            one more for a topic that is given by its name and has more than 15 characters. A
+///            handler without it pays for a look at a pointer.
 class outbox {
 public:
     explicit outbox(posthaste::context& of) noexcept : context_(of) {}

@@ -26,8 +26,8 @@ public:
     /// Has it sent when it is due. Until it is over, `held`, which its holder keeps, points to it.
     /// False: nothing is taken any more.
     bool add(item& i, item*& held) noexcept;
-    /// The same for one that nobody holds. Where nothing is taken any more, it is sent if it is due,
-    /// and given up if not.
+    /// The same for one that nobody holds. Where nothing is taken any more, it is sent if it is
+    /// due, and given up if not.
     void add(item& i) noexcept;
     /// True: it was not sent, and will not be.
     bool cancel(item*& held) noexcept;
