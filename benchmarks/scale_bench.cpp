@@ -170,27 +170,35 @@ private:
     Mode mode_;
 };
 
-/// All of the same topic, or each of its own, whose last token is kept apart.
-template <typename Mode, bool Same>
+/// What each listens to: its pattern is what it is called, too.
+std::string one_topic(std::size_t) { return "topic"; }
+std::string its_own_topic(std::size_t i) { return std::to_string(i); }
+std::string all_below_its_own(std::size_t i) { return std::to_string(i) + ".>"; }
+
+template <typename Mode>
 class idle_subscriber {
 public:
-    explicit idle_subscriber(Mode m) : mode_(m) {}
+    idle_subscriber(Mode m, std::string (*pattern)(std::size_t)) : mode_(m), pattern_(pattern) {}
     void operator()(benchmark::State& s) const { measure_idle(s, *this); }
     void make(posthaste::bus& b, std::size_t i) const {
-        b.subscribe<note>(Same ? "topic" : std::to_string(i), mode_, ignore).keep();
+        b.subscribe<note>(pattern_(i), mode_, ignore).keep();
     }
-    static constexpr std::size_t its_own = handler_bytes + (Same ? 1 : 2) * sizeof(std::string);
+    static constexpr std::size_t its_own = handler_bytes + sizeof(std::string);
 
 private:
     Mode mode_;
+    std::string (*pattern_)(std::size_t);
 };
 
 template <typename Mode>
 bool contend_idle(const std::string& name, Mode m) {
+    using subscriber = idle_subscriber<Mode>;
     contend_under_load<idle_endpoint<Mode>>(workload::idle("endpoint"), name, m);
-    contend_under_load<idle_subscriber<Mode, true>>(workload::idle("subscriber"), name, m);
-    return contend_under_load<idle_subscriber<Mode, false>>(
-        workload::idle("subscriber of its own topic"), name, m);
+    contend_under_load<subscriber>(workload::idle("subscriber"), name, m, one_topic);
+    contend_under_load<subscriber>(workload::idle("subscriber of its own topic"), name, m,
+                                   its_own_topic);
+    return contend_under_load<subscriber>(workload::idle("subscriber of all below its own topic"),
+                                          name, m, all_below_its_own);
 }
 
 // --- as timers grow ------------------------------------------------------------------------------

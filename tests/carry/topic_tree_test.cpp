@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <random>
 #include <string>
@@ -16,15 +17,15 @@ using namespace posthaste;
 namespace {
 
 struct listener : topic_tree::leaf {
-    std::string pattern;
     int found = 0;
-    explicit listener(std::string p) : pattern(std::move(p)) {}
+    explicit listener(std::string p) : leaf(std::move(p)) {}
 };
 
 std::vector<std::string> found(const topic_tree& tree, const std::string& topic) {
     std::vector<std::string> patterns;
-    tree.for_each_match(
-        topic, [&](topic_tree::leaf& l) { patterns.push_back(static_cast<listener&>(l).pattern); });
+    tree.for_each_match(topic, [&](topic_tree::leaf& l) {
+        patterns.push_back(static_cast<listener&>(l).pattern());
+    });
     std::sort(patterns.begin(), patterns.end());
     return patterns;
 }
@@ -34,7 +35,7 @@ std::vector<std::string> found(const topic_tree& tree, const std::string& topic)
 TEST_CASE("topic_tree: finds whoever's pattern a topic matches") {
     topic_tree tree;
     listener all(">"), any("a.*"), exact("a.b"), again("a.b"), longer("a.b.c"), rest("a.>");
-    for (listener* l : {&all, &any, &exact, &again, &longer, &rest}) tree.insert(l->pattern, *l);
+    for (listener* l : {&all, &any, &exact, &again, &longer, &rest}) tree.insert(*l);
     using names = std::vector<std::string>;
     CHECK(found(tree, "a") == names{">"});
     CHECK(found(tree, "a.b") == names{">", "a.*", "a.>", "a.b", "a.b"});
@@ -46,8 +47,33 @@ TEST_CASE("topic_tree: finds whoever's pattern a topic matches") {
     for (listener* l : {&all, &any, &again, &longer, &rest}) tree.erase(*l);
     CHECK(found(tree, "a.b").empty());
     CHECK(tree.empty());  // no node is left
-    tree.insert("a", exact);  // again, elsewhere
-    CHECK(found(tree, "a") == names{"a.b"});
+    tree.insert(exact);  // again
+    CHECK(found(tree, "a.b") == names{"a.b"});
+    CHECK(found(tree, "a").empty());
+}
+
+TEST_CASE("topic_tree: thousands of patterns, and of one pattern, whichever goes first") {
+    const std::string pattern = GENERATE("t.one", "t.*", "t.>", "*.one");
+    topic_tree tree;
+    std::deque<listener> same, others;
+    for (int i = 0; i != 3000; ++i) {
+        tree.insert(same.emplace_back(pattern));
+        for (const char* const end : {"", ".*", ".>"})
+            tree.insert(others.emplace_back(std::to_string(i) + end));
+    }
+    CHECK(found(tree, "t.one") == std::vector<std::string>(3000, pattern));
+    CHECK(found(tree, "17") == std::vector<std::string>{"17"});
+    CHECK(found(tree, "17.x") == std::vector<std::string>{"17.*", "17.>"});
+    CHECK(found(tree, "17.x.y") == std::vector<std::string>{"17.>"});
+    CHECK(found(tree, "3000").empty());
+    for (std::size_t i = 0; i < same.size(); i += 2) tree.erase(same[i]);
+    for (std::size_t i = same.size(); i-- != 0;)
+        if (i % 4 == 1) tree.erase(same[i]);
+    CHECK(found(tree, "t.one") == std::vector<std::string>(750, pattern));
+    for (listener& l : others) tree.erase(l);
+    CHECK(found(tree, "17.x").empty());
+    for (std::size_t i = 3; i < same.size(); i += 4) tree.erase(same[i]);
+    CHECK(tree.empty());
 }
 
 TEST_CASE("topic_tree: of 10,000 random patterns it finds those that match, as they come and go") {
@@ -65,7 +91,7 @@ TEST_CASE("topic_tree: of 10,000 random patterns it finds those that match, as t
             }
             if (below(5) == 0) pattern += ".>";
             listeners.push_back(std::make_unique<listener>(pattern));
-            tree.insert(pattern, *listeners.back());
+            tree.insert(*listeners.back());
         } else {
             std::swap(listeners[below(listeners.size())], listeners.back());
             tree.erase(*listeners.back());
@@ -76,8 +102,8 @@ TEST_CASE("topic_tree: of 10,000 random patterns it finds those that match, as t
         for (auto more = below(5); more != 0; --more) topic += "." + token();
         tree.for_each_match(topic, [](topic_tree::leaf& l) { ++static_cast<listener&>(l).found; });
         for (const auto& l : listeners) {
-            const int expected = topic_matches(l->pattern, topic);
-            if (l->found != expected) FAIL(l->pattern << " and " << topic);
+            const int expected = topic_matches(l->pattern(), topic);
+            if (l->found != expected) FAIL(l->pattern() << " and " << topic);
             total += static_cast<std::size_t>(std::exchange(l->found, 0));
         }
     }
@@ -91,7 +117,7 @@ TEST_CASE("topic_tree: the deepest pattern there can be") {
     std::string deep = "*";
     while (deep.size() + 2 <= max_name) deep += ".*";
     listener l(deep);
-    tree.insert(deep, l);
+    tree.insert(l);
     std::string topic = deep;
     std::replace(topic.begin(), topic.end(), '*', 'x');
     CHECK(found(tree, topic).size() == 1);

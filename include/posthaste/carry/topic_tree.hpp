@@ -4,22 +4,28 @@
 #include <posthaste/carry/topic.hpp>
 #include <posthaste/detail/exceptions.hpp>
 
+#include <algorithm>
 #include <cstddef>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace posthaste {
 
-/// Patterns by their tokens, as a tree: a topic is looked up along its own tokens and the
-/// wildcards, so that it does not matter how many patterns there are that it does not match.
+/// Patterns, looked up by a topic, so that it does not matter how many there are that it does not
+/// match. Those with a `*` before their end are in a tree, by their tokens: a topic is looked up
+/// along its own tokens and the wildcards. All others are in a table, by a hash of the whole.
 ///
 /// Threads    one at a time; several may look up at once.
-/// Cost       insert() and erase(): one hash look-up a token, and its memory. for_each_match(): one
-///            a token for each way along the wildcards, no allocation.
+/// Cost       insert() and erase(): one hash look-up, and up to 16 bytes a pattern; in the tree one
+///            a token, and 150 bytes for each token up to which no other pattern there is the same.
+///            for_each_match(): one a token and two more; in the tree one a token for each way
+///            along the wildcards. No allocation.
 class topic_tree {
     struct node;
 
@@ -27,54 +33,60 @@ public:
     /// A base of what is found by a pattern. It is in one place of one tree, or in none.
     class leaf {
     public:
-        leaf() = default;
+        /// Requires   a valid pattern.
+        explicit leaf(std::string pattern) noexcept : pattern_(std::move(pattern)) {}
         leaf(const leaf&) = delete;
+        const std::string& pattern() const noexcept { return pattern_; }
 
     protected:
         ~leaf() = default;
 
     private:
         friend topic_tree;
-        node* at_ = nullptr;
-        leaf* next_ = nullptr;
-        leaf** link_ = nullptr;  // what points to this
+        const std::string pattern_;
+        leaf* next_ = nullptr;  // of the same pattern
+        leaf** link_ = nullptr;  // what points to this; nullptr: a chain of the table
+        union {
+            node* at_ = nullptr;  // where there is a link_: in the tree, or nullptr
+            leaf* other_;  // or else: the first of another pattern, in the same chain
+        };
     };
 
     topic_tree() = default;
     topic_tree(const topic_tree&) = delete;
 
-    /// Requires   a valid pattern; the leaf is in no tree.
+    /// Requires   the leaf is in no tree.
     /// Errors     what operator new throws; then nothing has changed.
-    void insert(std::string_view pattern, leaf& l) {
-        node* at = &root_;
-        detail::guarded(
-            [&] {
-                for (std::string_view rest = pattern; !rest.empty();)
-                    at = &child(*at, detail::take_token(rest));
-            },
-            [&](const std::exception_ptr& thrown) {
-                prune(at);
-                detail::rethrow(thrown);
-            });
-        l.at_ = at;
-        l.next_ = at->leaves;
-        l.link_ = &at->leaves;
-        if (l.next_) l.next_->link_ = &l.next_;
-        at->leaves = &l;
+    void insert(leaf& l) {
+        if (l.pattern_.find('*') < l.pattern_.size() - 1) plant(l);
+        else enter(l);
     }
     /// Requires   the leaf is in this tree.
     void erase(leaf& l) noexcept {
+        if (!l.link_) return leave(l);
         *l.link_ = l.next_;
         if (l.next_) l.next_->link_ = l.link_;
-        prune(std::exchange(l.at_, nullptr));
+        if (l.at_) prune(l.at_);
     }
 
     /// Calls `f(leaf&)` for each whose pattern the topic matches, in no order.
     template <typename F>
     void for_each_match(std::string_view topic, F f) const {
         visit(root_, topic, f);
+        if (patterns_ == 0) return;
+        std::size_t hash = 0;
+        for (std::string_view rest = topic;;) {
+            const std::string_view before = topic.substr(0, topic.size() - rest.size());
+            all_of(first(hash, before, ">"), f);
+            const std::string_view token = detail::take_token(rest);
+            if (rest.empty()) {
+                all_of(first(hash, before, "*"), f);
+                return all_of(first(hash, before, token), f);
+            }
+            hash = add(hash, token);
+        }
     }
-    bool empty() const noexcept { return nodes_.empty(); }
+    bool empty() const noexcept { return nodes_.empty() && patterns_ == 0; }
 
 private:
     struct place {
@@ -96,6 +108,88 @@ private:
         leaf* leaves = nullptr;
     };
 
+    static void put_first(leaf& l, leaf*& list, node* at) noexcept {
+        l.next_ = std::exchange(list, &l);
+        l.link_ = &list;
+        l.at_ = at;
+        if (l.next_) l.next_->link_ = &l.next_;
+    }
+    template <typename F>
+    static void all_of(leaf* l, F& f) {
+        while (l) f(*std::exchange(l, l->next_));
+    }
+
+    // --- the table: a chain of patterns for each hash, the first of each pattern before its others
+
+    static std::size_t add(std::size_t hash, std::string_view token) noexcept {
+        return hash * 31 + std::hash<std::string_view>()(token);
+    }
+    leaf*& chain_of(const leaf& l) noexcept {
+        std::size_t hash = 0;
+        for (std::string_view rest = l.pattern_; !rest.empty();)
+            hash = add(hash, detail::take_token(rest));
+        return table_[hash % table_.size()];
+    }
+    // What points to the first of its pattern, or would.
+    leaf*& place_of(const leaf& l) noexcept {
+        leaf** at = &chain_of(l);
+        while (*at && (*at)->pattern_ != l.pattern_) at = &(*at)->other_;
+        return *at;
+    }
+    void enter(leaf& l) {
+        if (patterns_ == table_.size()) grow();
+        leaf*& at = place_of(l);
+        if (at) return put_first(l, at->next_, nullptr);
+        at = &l;
+        l.next_ = nullptr, l.link_ = nullptr, l.other_ = nullptr;
+        ++patterns_;
+    }
+    // The first of its pattern.
+    void leave(leaf& l) noexcept {
+        leaf*& at = place_of(l);
+        if (l.next_) {
+            at = l.next_;
+            at->link_ = nullptr;
+            at->other_ = l.other_;
+        } else {
+            at = l.other_;
+            --patterns_;
+        }
+    }
+    void grow() {
+        std::vector<leaf*> old(std::max<std::size_t>(8, 2 * table_.size()));
+        old.swap(table_);
+        for (leaf* next : old) {
+            while (next) {
+                leaf& l = *std::exchange(next, next->other_);
+                l.other_ = std::exchange(chain_of(l), &l);
+            }
+        }
+    }
+    // The first of the pattern `before` + `last`, whose tokens but the last have that hash.
+    leaf* first(std::size_t hash, std::string_view before, std::string_view last) const noexcept {
+        leaf* l = table_[add(hash, last) % table_.size()];
+        while (l && !(l->pattern_.size() == before.size() + last.size() &&
+                      l->pattern_.starts_with(before) && l->pattern_.ends_with(last)))
+            l = l->other_;
+        return l;
+    }
+
+    // --- the tree
+
+    void plant(leaf& l) {
+        node* at = &root_;
+        detail::guarded(
+            [&] {
+                for (std::string_view rest = l.pattern_; !rest.empty();)
+                    at = &child(*at, detail::take_token(rest));
+            },
+            [&](const std::exception_ptr& thrown) {
+                prune(at);
+                detail::rethrow(thrown);
+            });
+        put_first(l, at->leaves, at);
+    }
     node& child(node& of, std::string_view token) {
         if (const auto found = nodes_.find({&of, token}); found != nodes_.end())
             return *found->second;
@@ -120,8 +214,8 @@ private:
     }
     template <typename F>
     void visit(const node& n, std::string_view topic, F& f) const {
-        if (topic.empty()) return all_of(n, f);
-        if (n.rest) all_of(*n.rest, f);
+        if (topic.empty()) return all_of(n.leaves, f);
+        if (n.rest) all_of(n.rest->leaves, f);
         const std::string_view token = detail::take_token(topic);
         if (n.any) visit(*n.any, topic, f);
         const std::size_t named = n.children - (n.any != nullptr) - (n.rest != nullptr);
@@ -129,13 +223,11 @@ private:
         const auto found = nodes_.find({&n, token});
         if (found != nodes_.end()) visit(*found->second, topic, f);
     }
-    template <typename F>
-    static void all_of(const node& n, F& f) {
-        for (leaf* l = n.leaves; l;) f(*std::exchange(l, l->next_));
-    }
 
     node root_;
     std::unordered_map<place, std::unique_ptr<node>, hash_of_place> nodes_;  // but the root
+    std::vector<leaf*> table_;  // of the first of each chain
+    std::size_t patterns_ = 0;  // in it
 };
 
 }  // namespace posthaste

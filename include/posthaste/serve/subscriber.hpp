@@ -49,9 +49,9 @@ public:
     /// Without a name it is called by its pattern.
     subscriber(switchboard& on, std::string pattern, const std::string& name,
                std::unique_ptr<endpoint_plan> p)
-        : subscriber_link(false),
+        : leaf(std::move(pattern)),
+          subscriber_link(false),
           on_(on),
-          pattern_(std::move(pattern)),
           name_(name.empty() ? nullptr : std::make_unique<const std::string>(name)),
           how_(p->only()),
           endpoint_(std::move(p)) {}
@@ -62,8 +62,7 @@ public:
         endpoint_core* const made = endpoint_.made();
         return made ? made : endpoint_.make(name(), this);
     }
-    const std::string& name() const noexcept { return name_ ? *name_ : pattern_; }
-    const std::string& pattern() const noexcept { return pattern_; }
+    const std::string& name() const noexcept { return name_ ? *name_ : pattern(); }
     const handler_entry& how() const noexcept { return how_; }
 
     /// Takes nothing more. `finish`: handles what is queued; or else it is given up.
@@ -114,29 +113,28 @@ private:
     static constexpr std::uint64_t one_hold = 1, holds = 0xffff'ffff;
     static constexpr std::uint64_t one_lane = (std::uint64_t{1} << 32) + one_hold;
     static constexpr std::uint64_t closed = std::uint64_t{1} << 63, ending = closed >> 1;
-    static constexpr std::uint64_t lanes = ~(closed | ending | holds);
+    static constexpr std::uint64_t gone = ending >> 1;
+    static constexpr std::uint64_t lanes = ~(closed | ending | gone | holds);
 
     void retire() noexcept;
     void destroy() noexcept;
 
     switchboard& on_;
-    const std::string pattern_;
     const std::unique_ptr<const std::string> name_;  // nullptr: the pattern
     const handler_entry& how_;
     lazy_endpoint endpoint_;
     event retired_;
 
     // state_: the holds, lanes that hold it among them; those lanes; `ending`: somebody ends it;
-    //     `closed`: its endpoint is shut.
+    //     `closed`: its endpoint is shut; `gone`: its handler is.
     // (1) releases the last use of each holder to the last of all, who acquires it and destroys.
     // (2) releases that the lane rests to (3): either whoever ends it finds it at rest, or the lane
     //     finds it closed, as both change the same word. And all the lane did here to (5).
     // (3) acquires that, and releases that the endpoint is shut to (4), which acquires it.
     // (5) acquires what lanes did, so that a bus that finds none here may go.
-    // relaxed: whoever holds it more holds it already, or has the list's lock; gone_ and `ending`
-    // decide who does what, and hand nothing over.
+    // relaxed: whoever holds it more holds it already, or has the list's lock; `ending` and
+    // `gone` decide who does what, and hand nothing over.
     std::atomic<std::uint64_t> state_ = 2 * one_hold;
-    std::atomic<bool> gone_ = false;  // the handler is
 };
 
 }  // namespace posthaste

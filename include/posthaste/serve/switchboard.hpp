@@ -44,7 +44,7 @@ public:
     [[nodiscard]] bool add(subscriber& s, const std::atomic<bool>& shut, First first) {
         const std::lock_guard guard(mutex_);
         if (shut.load(std::memory_order_relaxed)) return false;
-        tree_.insert(s.pattern(), s);
+        tree_.insert(s);
         first();
         s.join_after(list_);
         changed();
@@ -317,7 +317,7 @@ inline bool subscriber::end(bool finish) noexcept {
     return true;
 }
 inline void subscriber::retire() noexcept {
-    if (!endpoint_.idle() || gone_.exchange(true, std::memory_order_relaxed)) return;
+    if (!endpoint_.idle() || (state_.fetch_or(gone, std::memory_order_relaxed) & gone)) return;
     endpoint_.forget_handler();
     retired_.set();
     let_go();
