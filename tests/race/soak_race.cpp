@@ -2,7 +2,7 @@
 // without redelivery and dedup, whose handlers fail and are slow at random, while others subscribe
 // and unsubscribe and dead letters are requeued. Each message accepted has one end, none is handled
 // twice, the order per sender and per key holds, and memory stays as it was.
-// soak_race [messages]
+// soak_race [messages [seconds]], whichever is over first
 #include <posthaste/posthaste.hpp>
 
 #include "../support/memory.hpp"
@@ -315,7 +315,10 @@ subscription hears(bus& app, place& p, const Mode& mode) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    using clock = std::chrono::steady_clock;
     const long messages = (argc > 1 ? std::atol(argv[1]) : 300'000) / senders;
+    const auto end = argc > 2 ? clock::now() + std::chrono::seconds(std::atol(argv[2]))
+                              : clock::time_point::max();
     testing::watchdog dog("soak");
     {
         bus_options options;
@@ -343,18 +346,20 @@ int main(int argc, char** argv) {
         const auto c = hears(app, places[10], serial.at_least_once(how));
 
         const long parts = 20 + messages / 100'000;  // of seconds each
-        std::size_t most_early = 0, most_late = 0;  // bytes, in the first half and in the second
-        for (long part = 0; part != parts; ++part) {
+        std::vector<std::size_t> in_use;  // bytes, after each
+        in_use.reserve(static_cast<std::size_t>(parts));
+        for (long part = 0; part != parts && clock::now() < end; ++part) {
             send_all_at_once(app, 1 + messages * part / parts, 1 + messages * (part + 1) / parts);
-            std::size_t& most = part < parts / 2 ? most_early : most_late;
-            most = std::max(most, testing::memory_in_use());
+            in_use.push_back(testing::memory_in_use());
             dog.pat("soak");
         }
         check_all(app);
+        const auto half = in_use.begin() + static_cast<std::ptrdiff_t>(in_use.size() / 2);
+        const std::size_t early = *std::max_element(in_use.begin(), half),
+                          late = *std::max_element(half, in_use.end());
         std::printf("%8zu KB of memory at most in the first half, %zu in the second\n",
-                    most_early / 1024, most_late / 1024);
-        wrong.expect(most_late < most_early + most_early / 10 + testing::memory_noise,
-                     "memory is flat");
+                    early / 1024, late / 1024);
+        wrong.expect(late < early + early / 10 + testing::memory_noise, "memory is flat");
     }
     wrong.expect(detail::live_frames == 0, "no frame is left");
     return testing::summary(wrong, handled, again, exhausted, rejected, failed_once, dropped,
