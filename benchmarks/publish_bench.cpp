@@ -1,14 +1,12 @@
 // What it costs to tell many.  SPDX-License-Identifier: BSL-1.0
 //
-// One publisher, never more than a window ahead of the subscribers; each of those counts the
-// messages, and sees that they come in order.
+// One publisher; each subscriber counts the messages, and sees that they come in order.
+#include "audience.hpp"
 #include "measure.hpp"
 #include "workloads.hpp"
 
 #include <posthaste/posthaste.hpp>
 
-#include <array>
-#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -22,37 +20,6 @@
 
 namespace {
 
-struct event {
-    std::uint64_t number;
-};
-constexpr std::uint64_t window = 512;  // messages
-
-/// What the subscribers have seen.
-template <std::size_t Subscribers>
-class audience {
-public:
-    void one(std::size_t who, const event& e) noexcept {
-        auto& n = heard_[who].n;
-        if (n.load(std::memory_order_relaxed) != e.number) fail("out of order");
-        n.store(e.number + 1, std::memory_order_release);
-    }
-    /// The slowest has heard so many.
-    std::uint64_t all_heard() const noexcept {
-        std::uint64_t least = ~std::uint64_t{0};
-        for (const counter& c : heard_) {
-            const std::uint64_t n = c.n.load(std::memory_order_acquire);
-            if (n < least) least = n;
-        }
-        return least;
-    }
-
-private:
-    struct alignas(64) counter {
-        std::atomic<std::uint64_t> n = 0;
-    };
-    std::array<counter, Subscribers> heard_;
-};
-
 /// The publisher is a coroutine on the bus, as the handlers are.
 template <std::size_t Subscribers, unsigned Threads>
 class posthaste_bus {
@@ -60,7 +27,7 @@ public:
     static constexpr std::uint64_t batch = Subscribers;
     posthaste_bus() {
         for (std::size_t i = 0; i != Subscribers; ++i) {
-            bus_.subscribe<event>("events.*", posthaste::serial.capacity(2 * window),
+            bus_.subscribe<event>("events.*", posthaste::serial.capacity(capacity),
                                   [this, i](const event& e) { heard_.one(i, e); })
                 .keep();
         }
@@ -73,14 +40,13 @@ public:
 private:
     posthaste::task<> publish(std::uint64_t n) {
         const std::uint64_t last = next_ + n;
-        for (std::uint64_t allowed = next_ + window; next_ != last;) {
+        while (next_ != last) {
+            while (!heard_.is_ready_for(next_)) co_await posthaste::yield();
             if (to_.publish(next_++).accepted != Subscribers) fail("refused");
-            if (next_ != allowed) continue;
-            while (heard_.all_heard() + window / 2 < allowed) co_await posthaste::yield();
-            allowed += window / 2;
         }
         while (heard_.all_heard() != last) co_await posthaste::yield();
     }
+    static constexpr std::size_t capacity = 2 * audience<Subscribers>::window;
     audience<Subscribers> heard_;
     std::uint64_t next_ = 0;
     posthaste::bus bus_{posthaste::bus_options{.threads = Threads}};
@@ -105,16 +71,14 @@ public:
     }
     std::uint64_t operator()(std::uint64_t n) {
         const std::uint64_t last = next_ + n;
-        for (std::uint64_t allowed = next_ + window; next_ != last;) {
+        while (next_ != last) {
+            while (!heard_.is_ready_for(next_)) std::this_thread::yield();
             {
                 const std::lock_guard guard(mutex_);
                 const auto message = std::make_shared<const event>(event{next_++});
                 for (auto& q : queues_) q.push_back(message);
             }
             changed_.notify_all();
-            if (next_ != allowed) continue;
-            while (heard_.all_heard() + window / 2 < allowed) std::this_thread::yield();
-            allowed += window / 2;
         }
         while (heard_.all_heard() != last) std::this_thread::yield();
         return n * Subscribers;

@@ -286,12 +286,11 @@ private:
 // --- to a queue that is full: no window here -----------------------------------------------------
 
 /// The producers are coroutines, on the bus's two threads.
+template <unsigned Consumers>
 class posthaste_waits {
 public:
     posthaste_waits() {
-        const auto mode = posthaste::serial.capacity(workload::room);
-        bus_.handle<numbered<8>>("sink", mode.full(posthaste::when_full::wait),
-                                 [this](const numbered<8>& m) { handled_.one(m); });
+        bus_.handle<numbered<8>>("sink", mode(), [this](const numbered<8>& m) { handled_.one(m); });
     }
     std::uint64_t operator()(std::uint64_t n) {
         const std::uint32_t before = handled_.total();
@@ -301,39 +300,46 @@ public:
     }
 
 private:
+    static auto mode() {
+        constexpr auto full = posthaste::when_full::wait;
+        if constexpr (Consumers == 1) return posthaste::serial.capacity(workload::room).full(full);
+        else return posthaste::parallel(Consumers).capacity(workload::room).full(full);
+    }
     posthaste::task<> all(std::uint64_t n) {
         posthaste::scope producers(co_await posthaste::this_context);
         for (std::uint32_t p = 0; p != most_producers; ++p) {
-            const std::uint64_t share = n / most_producers + (p < n % most_producers);
-            producers.spawn([this, p, share] { return produce(p, share); });
+            producers.spawn([this, p, n] { return produce(p, share_of(n, p, most_producers)); });
         }
         co_await producers.join();
     }
-    posthaste::task<> produce(std::uint32_t p, std::uint64_t n) {
-        for (std::uint64_t i = 0; i != n; ++i) {
+    posthaste::task<> produce(std::uint32_t p, std::uint32_t n) {
+        for (std::uint32_t i = 0; i != n; ++i) {
             auto taken = co_await sink_.send_when_room(p, next_[p]++);
             if (!taken) fail("refused");
         }
     }
-    receiver<in_order> handled_;
+    receiver<Consumers == 1> handled_;
     std::array<std::uint32_t, most_producers> next_{};
     posthaste::bus bus_{posthaste::bus_options{.threads = 2}};
     const posthaste::client<numbered<8>> sink_ = bus_.client<numbered<8>>("sink");
 };
 
-/// The producers are threads; a second condition variable tells them of room.
+/// Producers and consumers are threads; a second condition variable tells of room.
+template <unsigned Consumers>
 class bounded_mutex_queue {
 public:
+    bounded_mutex_queue() {
+        for (unsigned i = 0; i != Consumers; ++i) threads_.emplace_back([this] { consume(); });
+    }
     ~bounded_mutex_queue() {
-        put({0, ended});
-        thread_.join();
+        for (unsigned i = 0; i != Consumers; ++i) put({0, ended});
+        for (auto& t : threads_) t.join();
     }
     std::uint64_t operator()(std::uint64_t n) {
         const std::uint32_t before = handled_.total();
         producers_.run([&](std::size_t self) {
             std::uint32_t number = handled_.count(self);
-            const std::uint64_t share = n / most_producers + (self < n % most_producers);
-            for (std::uint64_t i = 0; i != share; ++i)
+            for (std::uint32_t i = share_of(n, self, most_producers); i != 0; --i)
                 put({static_cast<std::uint32_t>(self), number++});
             handled_.wait_for(self, number);
         });
@@ -361,11 +367,11 @@ private:
             handled_.one(m);
         }
     }
-    receiver<in_order> handled_;
+    receiver<Consumers == 1> handled_;
     std::mutex mutex_;
     std::condition_variable some_, room_;
     std::deque<numbered<8>> queue_;
-    std::thread thread_{[this] { consume(); }};
+    std::vector<std::thread> threads_;
     team producers_{most_producers};
 };
 
@@ -396,8 +402,10 @@ bool in_any(std::size_t producers) {
     contend_by_sending<posthaste_serial>("posthaste"),
     contend_by_sending<bare_queue>("floor: concurrentqueue"),
     contend_by_sending<mutex_serial>("mutex, deque"),
-    contend<posthaste_waits>(workload::send_waiting, "posthaste"),
-    contend<bounded_mutex_queue>(workload::send_waiting, "mutex, deque"),
+    contend<posthaste_waits<1>>(workload::send_waiting, "posthaste"),
+    contend<bounded_mutex_queue<1>>(workload::send_waiting, "mutex, deque"),
+    contend<posthaste_waits<4>>(workload::send_shared_waiting, "posthaste"),
+    contend<bounded_mutex_queue<4>>(workload::send_shared_waiting, "mutex, deque"),
     in_any<8>(1),
     in_any<8>(2),
     in_any<8>(4),

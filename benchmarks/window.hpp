@@ -66,6 +66,11 @@ private:
     std::array<counter, most_producers> handled_;
 };
 
+/// What each of some producers sends of n messages.
+constexpr std::uint32_t share_of(std::uint64_t n, std::size_t self, std::size_t producers) {
+    return static_cast<std::uint32_t>(n / producers + (self < n % producers));
+}
+
 /// n messages from some threads, until the last one is handled. A producer that has used up its
 /// share of the window yields its processor until half of that is handled, which it learns from the
 /// receiver.
@@ -76,14 +81,11 @@ public:
 
     std::uint64_t operator()(std::uint64_t n) {
         const std::uint32_t before = to_.handled.total();
-        producers_.run([&](std::size_t self) { send(self, share_of(n, self)); });
+        producers_.run([&](std::size_t self) { send(self, share_of(n, self, producers_.size())); });
         return to_.handled.total() - before;
     }
 
 private:
-    std::uint32_t share_of(std::uint64_t n, std::size_t self) const {
-        return static_cast<std::uint32_t>(n / producers_.size() + (self < n % producers_.size()));
-    }
     void send(std::size_t self, std::uint32_t n) {
         const auto share = static_cast<std::uint32_t>(window / producers_.size());
         typename Contender::producer producer(to_);

@@ -56,6 +56,8 @@ inline std::string send_keyed(std::uint32_t keys) {
 
 /// 8 bytes, in order, from 4 producers, to a queue of 1,024; who finds it full waits for room.
 inline constexpr auto send_waiting = "send to a full queue, 4 producers";
+/// The same in any order, to 4 consumers. Those that are coroutines have two threads for all.
+inline constexpr auto send_shared_waiting = "send to a full queue, 4 producers, 4 consumers";
 inline constexpr std::size_t room = 1024;
 
 // --- publish: one message to all who listen, until the last of them has handled it ---------------
