@@ -2,6 +2,7 @@
 //
 // An actor answers by a message; mailboxes are not bounded. The messages are of types that every
 // version knows: a number is a request, two are a message to the sink.
+#include "audience.hpp"
 #include "measure.hpp"
 #include "window.hpp"
 #include "workloads.hpp"
@@ -101,28 +102,102 @@ private:
     const caf::actor to_ = system_->spawn(adder);
 };
 
-class sink {
+/// Some actors; the message's number says whose it is.
+template <bool Ordered, std::uint32_t Actors, unsigned Threads>
+class sinks {
 public:
-    explicit sink(std::size_t) {}
-    receiver<in_order> handled;
+    explicit sinks(std::size_t) {
+        for (std::uint32_t i = 0; i != Actors; ++i) {
+            to_.push_back(system_->spawn([this]() -> caf::behavior {
+                return {[this](std::uint32_t from, std::uint32_t number) {
+                    handled.one(numbered<8>{from, number});
+                }};
+            }));
+        }
+    }
+    receiver<Ordered> handled;
 
     class producer {
     public:
-        explicit producer(sink& to) : to_(to) {}
-        void send(const numbered<8>& m) { caf::anon_send(to_.to_, m.producer, m.number); }
+        explicit producer(sinks& to) : to_(to) {}
+        void send(const numbered<8>& m) {
+            caf::anon_send(to_.to_[m.number % Actors], m.producer, m.number);
+        }
 
     private:
-        sink& to_;
+        sinks& to_;
     };
 
 private:
-    actor_system system_{1};
-    const caf::actor to_ = system_->spawn([this]() -> caf::behavior {
-        return {[this](std::uint32_t from, std::uint32_t number) {
-            handled.one(numbered<8>{from, number});
-        }};
-    });
+    actor_system system_{Threads};
+    std::vector<caf::actor> to_;
 };
+using sink = sinks<in_order, 1, 1>;
+template <std::uint32_t Keys>
+using keys = sinks<in_any_order, Keys, 2>;
+
+/// The publisher is an actor too. Where it may have to wait for the subscribers it asks them to
+/// tell it when they have heard that message.
+template <std::size_t Subscribers, unsigned Threads>
+class publishes {
+public:
+    static constexpr std::uint64_t batch = Subscribers;
+    publishes() {
+        for (std::size_t i = 0; i != Subscribers; ++i)
+            to_.push_back(system_->spawn(subscriber, &heard_, i));
+    }
+    std::uint64_t operator()(std::uint64_t n) {
+        caf::scoped_actor self(*system_);
+        self->send(publisher_, n);
+        self->receive([](bool) {});
+        return n * Subscribers;
+    }
+
+private:
+    static constexpr std::uint64_t half = audience<Subscribers>::window / 2;
+    static caf::behavior subscriber(caf::event_based_actor* self, audience<Subscribers>* heard,
+                                    std::size_t i) {
+        return {[self, heard, i](std::uint64_t number, bool tell) {
+            heard->one(i, event{number});
+            if (tell) self->send(caf::actor_cast<caf::actor>(self->current_sender()), true);
+        }};
+    }
+    struct state {
+        std::uint64_t next = 0, last = 0;
+        caf::response_promise end;
+    };
+    static caf::behavior publisher(caf::stateful_actor<state>* self, publishes* of) {
+        return {[self, of](std::uint64_t n) {
+                    self->state.last += n;
+                    self->state.end = self->make_response_promise();
+                    of->go_on(self);
+                    return self->state.end;
+                },
+                [self, of](bool) { of->go_on(self); }};
+    }
+    void go_on(caf::stateful_actor<state>* self) {
+        auto& [next, last, end] = self->state;
+        for (; next != last; ++next) {
+            if (!heard_.is_ready_for(next)) return;
+            const bool tell = (next + 1) % half == 0 || next + 1 == last;
+            const auto message = caf::make_message(next, tell);
+            for (const auto& to : to_) self->send(to, message);
+        }
+        if (end.pending() && heard_.all_heard() == last) end.deliver(true);
+    }
+    audience<Subscribers> heard_;
+    actor_system system_{Threads};
+    std::vector<caf::actor> to_;
+    const caf::actor publisher_ = system_->spawn(publisher, this);
+};
+
+template <std::size_t Subscribers>
+bool to() {
+    const std::string name = workload::publish(Subscribers);
+    contend<publishes<Subscribers, 1>>(name, "CAF");
+    contend<publishes<Subscribers, 2>>(name, "CAF, 2 threads");
+    return true;
+}
 
 class ring {
 public:
@@ -168,6 +243,13 @@ private:
     contend<sends<sink, 8>>(workload::send(8, 1, true), "CAF", 1u),
     contend<sends<sink, 8>>(workload::send(8, 2, true), "CAF", 2u),
     contend<sends<sink, 8>>(workload::send(8, 4, true), "CAF", 4u),
+    // Four actors that get the messages in turn, as no two actors share a mailbox.
+    contend<sends<sinks<in_any_order, 4, 4>, 8>>(workload::send_shared, "CAF", most_producers),
+    // An actor a key; a million of them would take more than a gigabyte.
+    contend<sends<keys<1>, 8>>(workload::send_keyed(1), "CAF", std::size_t{2}),
+    contend<sends<keys<100>, 8>>(workload::send_keyed(100), "CAF", std::size_t{2}),
+    to<8>(),
+    to<64>(),
     contend<ring>(workload::ring, "CAF"),
 };
 
