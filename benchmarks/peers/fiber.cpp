@@ -89,11 +89,46 @@ private:
     }};
 };
 
+/// Producers and consumers are a thread each. A channel has room for one less than it is told.
+template <unsigned Consumers>
+class waits {
+public:
+    waits() {
+        for (unsigned i = 0; i != Consumers; ++i) {
+            threads_.emplace_back([this] {
+                for (const auto& m : channel_) handled_.one(m);
+            });
+        }
+    }
+    ~waits() {
+        channel_.close();
+        for (auto& t : threads_) t.join();
+    }
+    std::uint64_t operator()(std::uint64_t n) {
+        const std::uint32_t before = handled_.total();
+        producers_.run([&](std::size_t self) {
+            std::uint32_t number = handled_.count(self);
+            for (std::uint32_t i = share_of(n, self, most_producers); i != 0; --i)
+                channel_.push({static_cast<std::uint32_t>(self), number++});
+            handled_.wait_for(self, number);
+        });
+        return handled_.total() - before;
+    }
+
+private:
+    receiver<Consumers == 1> handled_;
+    fibers::buffered_channel<numbered<8>> channel_{workload::room};
+    std::vector<std::thread> threads_;
+    team producers_{most_producers};
+};
+
 [[maybe_unused]] const bool contenders[] = {
     contend<calls<1>>(workload::call_idle, "Boost.Fiber"),
     contend<calls<1, true>>(workload::call_busy, "Boost.Fiber"),
     contend<calls<64>>(workload::callers_1, "Boost.Fiber"),
     contend_by_sending<sink>("Boost.Fiber"),
+    contend<waits<1>>(workload::send_waiting, "Boost.Fiber"),
+    contend<waits<4>>(workload::send_shared_waiting, "Boost.Fiber"),
 };
 
 }  // namespace
