@@ -11,6 +11,8 @@ HEADLINES = [  # the workloads that are shown, if they were measured
     "send 8 bytes in order, 1 producer",
     "send 8 bytes in order, 4 producers",
     "send 8 bytes in any order, 4 producers",
+    "send to a full queue, 4 producers",
+    "publish to 8",
     "spawn tasks, one thread",
     "ring of 10,000 endpoints",
 ]

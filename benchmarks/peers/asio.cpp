@@ -1,48 +1,20 @@
 // Boost.Asio: awaitable, co_spawn, post.  SPDX-License-Identifier: BSL-1.0
 //
-// It has no endpoints (its channels are experimental): a call is a coroutine that is spawned where
-// the handler belongs, a message a function that is posted there. It allocates by malloc(), from a
-// cache, which is not counted.
+// It has no endpoints (its channels are in asio_channel.cpp): a call is a coroutine that is spawned
+// where the handler belongs, a message a function that is posted there. It allocates by malloc(),
+// from a cache, which is not counted.
+#include "asio_context.hpp"
 #include "coroutines.hpp"
 #include "wake.hpp"
 
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/use_future.hpp>
-
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <thread>
+#include <exception>
 #include <utility>
 #include <vector>
 
 namespace {
-
-namespace asio = boost::asio;
-
-/// An io_context and its threads; one that has one thread is told so.
-class context {
-public:
-    explicit context(unsigned threads) : io_(static_cast<int>(threads)) {
-        for (unsigned i = 0; i != threads; ++i) threads_.emplace_back([this] { io_.run(); });
-    }
-    ~context() {
-        guard_.reset();
-        for (auto& t : threads_) t.join();
-    }
-    asio::io_context& io() { return io_; }
-    void post(auto f) { asio::post(io_, std::move(f)); }
-
-private:
-    asio::io_context io_;
-    asio::executor_work_guard<asio::io_context::executor_type> guard_{io_.get_executor()};
-    std::vector<std::thread> threads_;
-};
 
 template <std::size_t Bytes>
 class sink {
@@ -62,12 +34,47 @@ public:
     };
 
 private:
-    context on_{1};
+    asio_context on_{1};
 };
 
+/// A strand a key.
+template <std::uint32_t Keys>
+class strands {
+public:
+    explicit strands(std::size_t) {
+        keys_.reserve(Keys);
+        for (std::uint32_t k = 0; k != Keys; ++k) keys_.push_back(asio::make_strand(on_.io()));
+    }
+    receiver<in_any_order> handled;
+
+    class producer {
+    public:
+        explicit producer(strands& to) : to_(to) {}
+        void send(const numbered<8>& m) {
+            asio::post(to_.keys_[m.number % Keys], [&to = to_, m] { to.handled.one(m); });
+        }
+
+    private:
+        strands& to_;
+    };
+
+private:
+    asio_context on_{2};
+    std::vector<asio::strand<asio::io_context::executor_type>> keys_;
+};
+
+template <std::uint32_t Keys>
+bool by_key() {
+    return contend<sends<strands<Keys>, 8>>(workload::send_keyed(Keys), "Boost.Asio, strands",
+                                            std::size_t{2});
+}
+
 [[maybe_unused]] const bool contenders[] = {
-    contend_singly<wakes<context>>(workload::wake, "Boost.Asio"),
+    contend_singly<wakes<asio_context>>(workload::wake, "Boost.Asio"),
     contend_by_sending<sink>("Boost.Asio"),
+    by_key<1>(),
+    by_key<100>(),
+    by_key<1'000'000>(),
 };
 
 #if defined(BOOST_ASIO_HAS_CO_AWAIT)
@@ -76,9 +83,9 @@ struct asio_coroutines {
     template <typename T>
     using task = asio::awaitable<T>;
 
-    class executor : public context {
+    class executor : public asio_context {
     public:
-        using context::context;
+        using asio_context::asio_context;
         template <typename T>
         T run(task<T> t) {
             return asio::co_spawn(io(), std::move(t), asio::use_future).get();
