@@ -257,6 +257,20 @@ TEST_CASE("guarded_call: is made again, through the layers inside only") {
     }
 }
 
+TEST_CASE(
+    "guarded_call: the last of as many layers as there may be holds it back, and repeats it") {
+    testing::no_frames_left frames;
+    world w;
+    w.failures = 1;
+    w.c.core->on_enter = {later(1ms)};
+    w.c.core->on_leave = {again(1ms)};
+    const auto five = w.a | w.a | w.a | w.a | w.a;
+    const auto to = w.app.client<ask>("ask", five | five | w.b | w.c);
+    CHECK(*w.app.run([&]() -> task<result<int>> { co_return co_await to.call(7); }) == 7);
+    CHECK(w.log == "aaaaaaaaaabc.C-.C+B+A+A+A+A+A+A+A+A+A+A+");
+    CHECK(w.all_out());
+}
+
 TEST_CASE("guarded_call: is made again by several layers, each within its own time") {
     testing::no_frames_left frames;
     world w;

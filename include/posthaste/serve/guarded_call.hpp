@@ -88,7 +88,7 @@ private:
             const failure* why = nullptr;
             const std::size_t count = by_->layers.size();
             const std::shared_ptr<layer>* l = by_->layers.data() + i;
-            for (stage* s = &stages_[i]; i != count; ++i, ++l, ++s) {
+            for (stage* s = stages_.data() + i; i != count; ++i, ++l, ++s) {
                 s->until = p.allowance == forever ? forever : p.allowance + p.passed_;
                 s->extra = p.extra;
                 std::construct_at(&s->slot);
