@@ -65,6 +65,7 @@ TEST_CASE("publisher: says how many subscribers have it, and how many had no roo
     p = to.publish(4);
     CHECK_FALSE(p);
     CHECK(p.why_not == code::closed);
+    CHECK(p.error().message() == "closed");
     CHECK(app.drain(0s)->unheard == 1);
 }
 
@@ -89,6 +90,12 @@ TEST_CASE("publisher: a topic is a name, and nothing else") {
     CHECK(refusal("a.>") == "rejected: a name has no wildcards: \"a.>\"");
     CHECK(refusal("a\x01") == "rejected: a name has no blanks or control characters: \"a\\x01\"");
     CHECK(app.publish<placed>(std::string(256, 'x'), 1).why_not == code::rejected);
+    const auto told = [&](const char* topic) {
+        return app.publish<placed>(topic, 1).error().message();
+    };
+    CHECK(told("") == "rejected: a name must not be empty");
+    CHECK(told("a..b") == "rejected: a name has no empty token");
+    CHECK(told("a.>") == "rejected: a name has no wildcards");
     CHECK(app.publish<placed>(std::string(255, 'x'), 1));
 }
 

@@ -11,8 +11,8 @@ namespace posthaste {
 
 inline constexpr std::size_t max_name = 255;  ///< bytes
 
-/// Why a name may not be used; "" if it may: tokens joined by dots, of any bytes but blanks,
-/// control characters and the wildcards * and >. So it can go to a broker as it is.
+/// Why a name may not be used, a literal; "" if it may: tokens joined by dots, of any bytes but
+/// blanks, control characters and the wildcards * and >. So it can go to a broker as it is.
 constexpr std::string_view name_fault(std::string_view name) noexcept {
     if (name.empty()) return "a name must not be empty";
     if (name.size() > max_name) return "a name has at most 255 bytes";

@@ -152,7 +152,8 @@ public:
     ///
     ///     app.publish<order_placed>("orders.placed", 7, "tea");
     ///
-    /// Errors     as publisher::publish(); rejected: a bad topic.
+    /// Errors     as publisher::publish(); rejected: a bad topic, and error() says what is wrong
+    ///            with it.
     template <typename E, typename... Args>
     published publish(std::string_view topic, Args&&... args) noexcept;
 
@@ -317,7 +318,8 @@ published bus::publish(std::string_view topic, Args&&... args) noexcept {
     if (core_->shut()) return {.why_not = code::closed};
     auto to = core_->topics.recall(detail::type_of<E>, topic);
     if (!to) {
-        if (!name_fault(topic).empty()) return {.why_not = code::rejected};
+        if (const auto fault = name_fault(topic); !fault.empty())
+            return {.why_not = code::rejected, .fault = fault.data()};
         to = core_->topics.look_up(detail::type_of<E>, topic);
     }
     if (to && to->size() == 0) return core_->topics.nobody_heard(), published();

@@ -25,7 +25,10 @@ struct published {
     std::uint32_t refused = 0;  ///< whose queue was full, or for whom there was no memory
     std::optional<code> why_not{};  ///< nobody got it: closed, overloaded (no memory) or rejected
         ///< (no valid topic)
+    const char* fault = "";  ///< what is wrong with the topic, where that is why
 
+    /// Requires   nobody got it: it is false.
+    failure error() const { return failure(*why_not, effect::none, fault); }
     explicit operator bool() const noexcept { return !why_not; }
 };
 
