@@ -56,7 +56,8 @@ private:
 /// is sent before its caller goes on and, where order is kept, before the next message. If its
 /// message is delivered again, each attempt begins with an empty outbox, so what it sends is sent
 /// once. What does not go through the outbox is not held: clients' own sends, and calls, whose
-/// handlers have outboxes of their own.
+/// handlers have outboxes of their own. There is no send_every: somebody must keep its handle, to
+/// cancel it, for longer than this handler lasts; send him a message, and let him begin.
 ///
 /// Errors     what is refused is refused at once, as if it were sent: closed, no_handler,
 ///            overloaded (full, or no memory), rejected. What is accepted finds room: a send keeps
