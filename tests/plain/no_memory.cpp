@@ -250,6 +250,28 @@ void furnish() {
     demand(app.counts(keyed_name).failed == 2, "the account is there");
 }
 
+// Who subscribes hears the latest messages, or it is counted that he does not.
+void hear_latest() {
+    run_loop loop;
+    bus app(loop);
+    constexpr std::uint64_t topics_kept = 3;
+    for (std::uint64_t i = 0; i != topics_kept; ++i)
+        app.publisher<keyed_note>("t." + std::to_string(i), keep_latest).publish(7);
+    std::uint64_t heard = 0;
+    subscription s;
+    done_at_last([&] {
+        s = app.subscribe<keyed_note>(topics("t.*").latest(), parallel(70),
+                                      [&](const keyed_note&) { ++heard; });
+    });
+    loop.drive_ready();
+    const account a = s.counts();
+    demand(a.accepted + a.refused == topics_kept, "each is accepted or refused");
+    demand(a.adds_up() && a.handled == heard && a.left == 0, "the account adds up");
+    app.publish<keyed_note>("t.0", 7);
+    loop.drive_ready();
+    demand(s.counts().handled == heard && heard == a.handled + 1, "it hears the next one");
+}
+
 // On a pool, whose threads may be the ones without memory.
 void on_a_pool() {
     tally t;
@@ -323,8 +345,13 @@ struct named {
     void (*run)();
 };
 constexpr std::array scenarios{
-    named{"conversation", &converse}, named{"together", &together}, named{"a new bus", &make_a_bus},
-    named{"new endpoints", &furnish}, named{"a pool", &on_a_pool},  named{"a drain", &drain},
+    named{"conversation", &converse},
+    named{"together", &together},
+    named{"a new bus", &make_a_bus},
+    named{"new endpoints", &furnish},
+    named{"latest messages", &hear_latest},
+    named{"a pool", &on_a_pool},
+    named{"a drain", &drain},
     named{"an end", &destroy},
 };
 

@@ -46,15 +46,17 @@ struct parts {
 TEST_CASE("lazy_endpoint: is made when it is needed, once, as planned") {
     parts p;
     lazy_endpoint e;
-    CHECK_FALSE(e.make("n"));
-    CHECK_FALSE(e.is_there());
+    bool no_memory = false;
+    CHECK_FALSE(e.make("n", nullptr, &no_memory));
+    CHECK_FALSE(no_memory);
     CHECK(e.give(p.plan(serial.capacity(2))));
     CHECK_FALSE(e.give(p.plan(serial)));
-    CHECK(e.is_there());
     CHECK_FALSE(e.made());
     CHECK(e.idle());
     CHECK(e.begun() == 0);
     CHECK(e.counts().accepted == 0);
+    e.count_refused();
+    CHECK(e.counts().refused == 1);
     endpoint_core* const made = e.make("name", &p.who);
     REQUIRE(made);
     CHECK(e.made() == made);
@@ -71,6 +73,8 @@ TEST_CASE("lazy_endpoint: is made when it is needed, once, as planned") {
     CHECK(e.idle());
     CHECK(e.begun() == 1);
     CHECK(e.counts().handled == 1);
+    made->count_refused();
+    CHECK(e.counts().refused == 2);
 }
 
 TEST_CASE("lazy_endpoint: is made at once where that runs code of the user's") {
@@ -137,5 +141,5 @@ TEST_CASE("lazy_endpoint: its handler goes when it is to, also before it is made
     not_made.forget_handler();
     CHECK(p.heard.use_count() == 1);
     CHECK_FALSE(not_made.make("not made"));
-    CHECK_FALSE(not_made.is_there());
+    CHECK(not_made.give(p.plan(serial)));
 }

@@ -24,19 +24,20 @@ struct address {
     struct route {
         endpoint_core* to = nullptr;
         const handler::entry* how = nullptr;
+        bool no_memory = false;  ///< for the endpoint; by now there may be
+
+        code why() const noexcept { return no_memory ? code::overloaded : code::no_handler; }
+        detail::literal why_not() const noexcept {
+            return no_memory ? detail::literal("no memory for its endpoint")
+                   : to      ? detail::literal("it does not take this message")
+                             : detail::literal("nobody has that name");
+        }
     };
     route find(const detail::message_type& type) const noexcept {
         endpoint_core* to = endpoint.made();
-        if (!to) to = endpoint.make(name);
-        return {to, to ? to->find(type) : nullptr};
-    }
-    code why(const route& r) const noexcept {
-        return no_memory(r) ? code::overloaded : code::no_handler;
-    }
-    detail::literal why_not(const route& r) const noexcept {
-        return no_memory(r) ? detail::literal("no memory for its endpoint")
-               : r.to       ? detail::literal("it does not take this message")
-                            : detail::literal("nobody has that name");
+        bool no_memory = false;
+        if (!to) to = endpoint.make(name, nullptr, &no_memory);
+        return {to, to ? to->find(type) : nullptr, no_memory};
     }
     /// While the bus drains, only what already runs on it may still send.
     bool shut() const noexcept {
@@ -54,9 +55,6 @@ struct address {
     // The bus was destroyed. relaxed: whoever finds it set touches nothing, whoever misses it finds
     // the endpoint shut.
     std::atomic<bool> gone = false;
-
-private:
-    bool no_memory(const route& r) const noexcept { return !r.to && endpoint.is_there(); }
 };
 
 }  // namespace posthaste

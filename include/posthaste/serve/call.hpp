@@ -47,7 +47,7 @@ public:
         if (!envelope_) return refuse(code::overloaded, "no memory for the message");
         const address::route route = to_.find(envelope_->type());
         if (to_.shut()) return refuse(code::closed);
-        if (!route.how) return refuse(to_.why(route), to_.why_not(route));
+        if (!route.how) return refuse(route.why(), route.why_not());
         const context& ctx = *f.under;
         if (ctx.stop_requested()) return refuse(code::cancelled);
 

@@ -232,7 +232,7 @@ private:
     result<void> put(Args&&... args) const noexcept {
         const address::route route = to_->find(detail::type_of<M>);
         if (to_->shut()) return refused(code::closed);
-        if (!route.how) return refused(to_->why(route), to_->why_not(route));
+        if (!route.how) return refused(route.why(), route.why_not());
         envelope* const e = detail::make_or_not<detail::sent<M>>(std::forward<Args>(args)...);
         if (!e) return refused(code::overloaded, "no memory for the message");
         e->how = route.how;
@@ -250,7 +250,7 @@ private:
                       "this client does not carry that message; name it in bus.client<M...>(name)");
         const address::route route = to_->find(detail::type_of<M>);
         if (to_->shut()) return refused(code::closed);
-        if (!route.how) return refused(to_->why(route), to_->why_not(route));
+        if (!route.how) return refused(route.why(), route.why_not());
         const time_point now = to_->home.now();
         if (delay != forever) due = saturating_add(now, delay);
         if (due == never) return refused(code::rejected, "it would never be due");
@@ -263,7 +263,7 @@ private:
                       "this client does not carry that message; name it in bus.client<M...>(name)");
         const address::route route = to_->find(detail::type_of<M>);
         if (to_->shut()) return refused(code::closed);
-        if (!route.how) return refused(to_->why(route), to_->why_not(route));
+        if (!route.how) return refused(route.why(), route.why_not());
         return detail::hold_message<M>(out, to_, route, std::forward<Args>(args)...);
     }
     // At `due`, or after `delay`, unless that is forever.

@@ -122,9 +122,9 @@ public:
     /// nullptr: it has not been needed yet.
     endpoint_core* made() const noexcept { return made_.load(std::memory_order_acquire); }  // (1)
     /// Makes it, if need be. `keeper`: whoever keeps it, if it may go before the bus does. nullptr:
-    /// there is none; or, if it is_there(), no memory for it.
-    POSTHASTE_NOINLINE endpoint_core* make(std::string_view name,
-                                           endpoint_keeper* keeper = nullptr) noexcept {
+    /// there is none; or no memory for it, which sets `no_memory`.
+    POSTHASTE_NOINLINE endpoint_core* make(std::string_view name, endpoint_keeper* keeper = nullptr,
+                                           bool* no_memory = nullptr) noexcept {
         const std::lock_guard guard(lock_);
         endpoint_core* const before = made_.load(std::memory_order_relaxed);
         if (before || !plan_) return before;
@@ -137,14 +137,10 @@ public:
                 plan_.reset();
                 made_.store(e.release(), std::memory_order_release);  // (1)
             },
-            [](const std::exception_ptr&) {});
+            [&](const std::exception_ptr&) {
+                if (no_memory) *no_memory = true;
+            });
         return made_.load(std::memory_order_relaxed);
-    }
-
-    /// It was given, and its handler has not gone.
-    bool is_there() const noexcept {
-        const std::lock_guard guard(lock_);
-        return planned();
     }
 
     // --- what is asked of an endpoint, whether it is made or not ---
@@ -169,15 +165,22 @@ public:
     }
     /// `at_rest`: it is shut, and all has ended.
     account counts(bool at_rest = false) const {
-        endpoint_core* const e = made();
-        if (!e) return account();
-        return at_rest ? e->last_counts() : e->counts();
+        std::uint32_t refused = 0;
+        endpoint_core* const e = made_or([&] { refused = refused_; });
+        account a = !e ? account() : at_rest ? e->last_counts() : e->counts();
+        a.refused += refused;
+        return a;
+    }
+    /// A message that was refused before it was put.
+    void count_refused() noexcept {
+        const std::lock_guard guard(lock_);
+        ++refused_;
     }
 
 private:
     bool planned() const noexcept { return plan_ || made_.load(std::memory_order_relaxed); }
     template <typename F>
-    endpoint_core* made_or(F f) noexcept {
+    endpoint_core* made_or(F f) const noexcept {
         const std::lock_guard guard(lock_);
         f();
         return made_.load(std::memory_order_relaxed);
@@ -189,6 +192,7 @@ private:
     std::unique_ptr<endpoint_plan> plan_;
     mutable detail::spin_lock lock_;
     bool closed_ = false, discards_ = false;
+    std::uint32_t refused_ = 0;  // here, the others by the endpoint
 };
 
 }  // namespace posthaste

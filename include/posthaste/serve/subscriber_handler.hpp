@@ -50,15 +50,15 @@ private:
           handling_it::suspends, handling_it::hears_stop}}};
 };
 
-/// Puts the latest messages of its topics into its queue, as far as there is room.
+/// Puts the latest messages of its topics into its queue, as far as there is room and memory.
 template <typename E>
 void hear_latest(switchboard& board, subscriber& s) noexcept {
     std::size_t heard = 0;
     board.for_each_latest<E>(s.pattern(), [&](shared_message<E>& m) {
         endpoint_core* const to = s.needed();
-        if (!to) return;
-        envelope* const e = heard != to->capacity() ? make_envelope<sent<const E>>(m) : nullptr;
-        if (!e) return to->count_refused();
+        const bool room = to && heard != to->capacity();
+        envelope* const e = room ? make_envelope<sent<const E>>(m) : nullptr;
+        if (!e) return s.endpoint().count_refused();
         ++heard;
         m.hold();
         e->how = &s.how();
