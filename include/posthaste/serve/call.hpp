@@ -59,6 +59,10 @@ public:
         caller_ = request_->caller = &f;
         endpoint_ = route.to;
         envelope_->how = route.how;
+        if (request_->only_room && !request_->only_place && endpoint_->put_at_once(*envelope_)) {
+            stage_ = stage::under_way;  // neither a clock nor the bus is needed any more
+            return false;
+        }
         by_ = ctx.lane_;
         if (by_) by_->lead(request_->chain);
         lane* here = nullptr;  // which handles it at once, on this thread

@@ -87,6 +87,13 @@ public:
     /// Requires   it takes one type of message.
     const handler::entry& only() const noexcept { return table_.front(); }
 
+    /// Takes the envelope over if it is accepted; false: put() will say what becomes of it.
+    bool put_at_once(envelope& e) noexcept {
+        if (!tracks(e) || !reserve(e)) return false;
+        if (enqueue(e)) return true;
+        accepted_.fetch_sub(1, std::memory_order_relaxed);
+        return false;
+    }
     /// Takes the envelope over if it is accepted. `may_wait`: it is one of a caller, who can wait.
     admission put(envelope& e, bool may_wait) noexcept {
         const bool only_place = e.call() && e.call()->only_place;
