@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -173,12 +174,44 @@ TEST_CASE("retry: a stop is heard between two attempts") {
     CHECK(outcome(call.value()) == "cancelled, none");
 }
 
+namespace {
+/// Refuses a call that is given up at that moment.
+struct giving_up final : layer {
+    launched<result<int>>* call = nullptr;
+    verdict enter(passage& p, slot&) noexcept override {
+        call->stop();
+        p.refusal() = failure(code::overloaded, effect::none);
+        return {verdict::kind::refuse};
+    }
+    verdict leave(passage&, slot&, const failure*) noexcept override { return {}; }
+};
+struct gives_up {
+    std::shared_ptr<giving_up> core = std::make_shared<giving_up>();
+    void apply(call_settings& s) const { s.layers.push_back(core); }
+};
+}  // namespace
+
+TEST_CASE("retry: what was given up is not made again, and costs the budget nothing") {
+    testing::no_frames_left frames;
+    world w;
+    const budget spare;
+    const gives_up all;
+    launched call(w.sim, [](client<ask> c) -> task<result<int>> {
+        co_return co_await c.call();
+    }(w.app.client<ask>("all", spare | retry() | all)));
+    all.core->call = &call;
+    w.sim.advance(1s);
+    CHECK(outcome(call.value()) == "overloaded, none");
+    CHECK(spare.taken() == 0);
+}
+
 TEST_CASE("retry: bad options are refused") {
     for (const unsigned bad : {0u, 101u})
         CHECK(refusal_of([&] { retry({.attempts = bad}); }) == "retry: attempts: must be 1 to 100");
     CHECK(refusal_of([] { retry({.base = -1ns}); }) == "retry: base: must be zero or more");
-    CHECK(refusal_of([] { retry({.base = 2s, .cap = 1s}); }) == "retry: cap: must be base or more");
-    CHECK(refusal_of([] { retry({.cap = forever}); }) != "");
+    for (const duration bad : {duration(0), duration(1999ms), forever})
+        CHECK(refusal_of([&] { retry({.base = 2s, .cap = bad}); }) ==
+              "retry: cap: must be base or more, and not forever");
 }
 
 TEST_CASE("retry: never too often, never late, each call once, over 1,000 seeds") {

@@ -408,12 +408,13 @@ TEST_CASE("guarded_call: a stop is heard wherever the call stands") {
     testing::no_frames_left frames;
     struct at {
         duration stop;
-        std::string_view ends, log;
+        std::string_view ends, log, where;
     };
-    for (const at& when : {at{5ms, "cancelled, none", "abB-A-"},  // held back
-                           at{15ms, "cancelled, unknown", "abc.C-B-A-"},  // called
-                           at{25ms, "cancelled, complete", "abc.C-B-B-A-"},  // between two
-                           at{35ms, "cancelled, unknown", "abc.C-B-c.C-B-A-"}}) {
+    for (const at& when :
+         {at{5ms, "cancelled, none", "abB-A-", "it was held back"},
+          at{15ms, "cancelled, unknown", "abc.C-B-A-", "the handler was running"},
+          at{25ms, "cancelled, complete", "abc.C-B-B-A-", "between two attempts"},
+          at{35ms, "cancelled, unknown", "abc.C-B-c.C-B-A-", "the handler was running"}}) {
         world w;
         w.each = 10ms;
         w.failures = 2;
@@ -429,6 +430,7 @@ TEST_CASE("guarded_call: a stop is heard wherever the call stands") {
         w.sim.advance(0ms);
         REQUIRE(call.done());
         CHECK(outcome(call.value()) == when.ends);
+        CHECK(call.value().error().detail() == when.where);
         CHECK(w.log == when.log);
         CHECK(w.all_out());
     }

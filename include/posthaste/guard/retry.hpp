@@ -27,7 +27,8 @@ public:
         : layer(outcomes::failures), options_(o), own_(budget_options{}) {
         in_range(o.attempts >= 1 && o.attempts <= 100, "retry: attempts: must be 1 to 100");
         in_range(o.base >= duration::zero(), "retry: base: must be zero or more");
-        in_range(o.cap >= o.base && o.cap < forever, "retry: cap: must be base or more");
+        in_range(o.cap >= o.base && o.cap < forever,
+                 "retry: cap: must be base or more, and not forever");
     }
 
     verdict enter(passage& p, slot& s) noexcept override {
@@ -41,7 +42,7 @@ public:
     verdict leave(passage& p, slot& s, const failure* why) noexcept override {
         if (!why || s.a >= options_.attempts || !may_help(p, *why)) return {};
         const duration delay = saturating_sum(why->retry_after(), backoff(p, s.a));
-        if (delay >= p.time_left()) return {};
+        if (delay >= p.time_left() || p.stopped()) return {};
         extra_calls& extra = p.extra ? *p.extra : own_;
         if (!extra.take(p)) return {};
         ++s.a;

@@ -98,7 +98,7 @@ private:
                     why = refused();
                     break;
                 }
-                if (v.after > duration::zero()) return pause(v.after, i + 1);
+                if (v.after > duration::zero()) return pause(v.after, i + 1, false);
             }
             if (!why) {
                 inside_ = i;
@@ -145,7 +145,7 @@ private:
                 l.abandon(s.slot);
                 continue;
             }
-            if (v.after > duration::zero()) return pause(v.after, i), next::stands;
+            if (v.after > duration::zero()) return pause(v.after, i, true), next::stands;
             time_passes();
             return next::inwards;
         }
@@ -171,8 +171,9 @@ private:
     }
     // Then inwards from `i`; if it is cancelled meanwhile or its time is over, outwards. It never
     // ends at once: a stop that was requested already is found in the next turn.
-    POSTHASTE_NOINLINE bool pause(duration d, std::size_t i) noexcept {
+    POSTHASTE_NOINLINE bool pause(duration d, std::size_t i, bool repeats) noexcept {
         inside_ = i;
+        repeats_ = repeats;
         if (!kept_) kept_ = to_.owner.lock();
         const duration left = passage_->time_left();
         late_ = left <= d;
@@ -195,10 +196,10 @@ private:
             time_passes();
             const bool late = std::exchange(late_, false);
             if (!slept || late)
-                n = out(i, fail(slept ? failure::because(code::deadline_exceeded, effect_,
-                                                         "it was held back")
-                                      : failure::because(code::cancelled, effect_,
-                                                         "between two attempts")));
+                n = out(i, fail(failure::because(slept ? code::deadline_exceeded : code::cancelled,
+                                                 effect_,
+                                                 repeats_ ? detail::literal("between two attempts")
+                                                          : detail::literal("it was held back"))));
         }
         if (n == next::inwards ? !in(i) : n == next::over) caller.run(caller);
     }
@@ -215,6 +216,7 @@ private:
     const std::shared_ptr<const call_settings> by_;
     const bool idempotent_;
     bool late_ = false;  // when the pause is over, so is its time
+    bool repeats_ = false;  // the pause is between two attempts
     effect effect_ = effect::none;  // of an attempt that had one
     frame* caller_ = nullptr;
     std::size_t inside_ = 0;  // so many layers it has to come out of
