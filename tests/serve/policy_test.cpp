@@ -132,6 +132,16 @@ TEST_CASE("policy: one that holds a retry or a hedge, and does not say so, is re
     CHECK_NOTHROW(app.client<ask>("answers", hedge_that_says_so()));
 }
 
+TEST_CASE("passage: has no time left where it had none, however much less than none") {
+    simulation sim;
+    for (const duration d : {duration(0), duration(-1), duration::min()}) {
+        passage p(sim, nullptr, d, false);
+        CHECK(p.over_before());
+        sim.advance(1ms);
+        CHECK(p.time_left() == 0ns);
+    }
+}
+
 TEST_CASE("passage: knows whether its time was over before it was made") {
     simulation sim;
     bus app(sim);

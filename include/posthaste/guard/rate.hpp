@@ -46,7 +46,7 @@ public:
             const time_point starts = saturating_add(full, -ahead_);
             const duration delay = std::max(starts - now, duration(0));
             if (delay > duration(0)) {
-                const duration patience = std::min(wait_, p.time_left());
+                const duration patience = std::min(wait_, p.time_left() - duration(1));
                 if (delay > patience) return refuse(p, delay - patience);
             }
             const time_point then = saturating_add(full, each_);
@@ -89,7 +89,8 @@ private:
 ///     auto slow = bus.client<check>("partner", rate({.per_second = 2, .wait = 3s}));
 ///
 /// A delayed call has its turn reserved when it is made. If it is given up meanwhile, the turn
-/// stays spent: others do not move up. One whose deadline is before its turn is refused at once.
+/// stays spent: others do not move up. If its turn is not before its deadline, it is refused at
+/// once.
 ///
 /// The time between two calls is in whole nanoseconds, rounded up: of 3 million calls a second
 /// 2.994 are made.

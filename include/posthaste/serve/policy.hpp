@@ -199,7 +199,7 @@ public:
     passage(home& at, bool idempotent) noexcept : passage(at, nullptr, forever, idempotent) {}
     /// What is called works under `under`, and may take so long.
     passage(home& at, const context* under, duration allowed, bool idempotent) noexcept
-        : allowance(allowed),
+        : allowance(std::max(allowed, duration::zero())),
           at_(&at),
           under_(under),
           began_(at.coarse_now()),
