@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -29,6 +30,12 @@ decltype(auto) dedup_key(const KeyOf& key_of, const M& m, const context& ctx) {
     if constexpr (std::same_as<KeyOf, by_message_id>) return ctx.message_id();
     else return std::invoke(key_of, m);
 }
+
+/// It points into something else.
+template <typename Key>
+inline constexpr bool borrows = std::is_same_v<Key, const char*> || std::is_same_v<Key, char*>;
+template <typename Char, typename Traits>
+inline constexpr bool borrows<std::basic_string_view<Char, Traits>> = true;
 
 /// A handler, and what it remembers.
 template <typename H, typename KeyOf>
@@ -70,6 +77,9 @@ private:
         static_assert(std::is_void_v<reply_t<M>> || std::copy_constructible<reply_t<M>>,
                       "dedup: a message that comes again gets a copy of the reply; write a reply "
                       "that can be copied");
+        static_assert(!borrows<key_type<M>>,
+                      "dedup: the key is remembered when its message is gone; return a "
+                      "std::string, not a std::string_view or a char*");
         const context& ctx = out.context();
         past<M>& known = past_of<M>();
         const key_type<M> key = dedup_key(key_of_, m, ctx);
@@ -140,6 +150,7 @@ private:
 /// the same for all attempts at a call and for all deliveries. `most(n)`: the latest n are
 /// remembered, of each type of message; 65,536 unless said otherwise.
 ///
+/// Requires   the key can be kept when the message is gone: it is no std::string_view of it.
 /// Errors     throws failed{rejected}: a window of zero or less, most(0).
 /// Threads    any: of those that come at once on a parallel endpoint one is handled.
 /// Cost       a coroutine, a lock and a hash look-up a message.
