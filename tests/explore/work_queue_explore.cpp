@@ -66,6 +66,12 @@ struct state {
     }
     void send_a() { send(a); }
     void send_b() { send(b); }
+    // It was taken before, and handled in vain.
+    void put_back_a() {
+        ++a.sent;
+        a.content.write();
+        if (queue.put_back(a) == work_queue::put_result::claimed) read();
+    }
     void send_to_one_stuck() {
         ++a.sent;
         a.content.write();
@@ -108,5 +114,9 @@ int main() {
     r.add("two senders, and it is shut", beside<1, &one::send_a, &one::send_b, &one::shut>);
     r.add("two senders, and one who takes",
           beside<1, &one::send_a, &one::send_b, &one::take_beside>);
+    r.add("a sender, and one letter put back, while it is shut",
+          beside<1, &one::put_back_a, &one::send_b, &one::shut>);
+    r.add("a sender, and one letter put back, two readers",
+          beside<2, &two::put_back_a, &two::send_b>);
     return r.end();
 }
