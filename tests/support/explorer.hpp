@@ -95,6 +95,7 @@ public:
             world w(path, seen);
             current() = &w;
             w.one_run(make);
+            for (thread& t : w.threads_) t.body = nullptr;  // the last that hold the state
             current() = nullptr;
             ++result.runs;
             result.steps += w.steps_;
@@ -239,7 +240,6 @@ public:
     }
     // A lock: a location whose value is 1 while it is held.
     void lock(std::size_t l) {
-        if (self_ == 0) return;
         stand_still({still::value, l, 0});
         location& m = locations()[l];
         learned(m.history.size());  // it is part of the order in which it was held
@@ -248,7 +248,6 @@ public:
         tell("lock", l, std::memory_order_acquire, 1, false);
     }
     void unlock(std::size_t l) {
-        if (self_ == 0) return;
         ++writes_;
         location& m = locations()[l];
         m.history.back().value = 0;
@@ -728,21 +727,24 @@ private:
     mutable world::accesses done_;
 };
 
-/// A std::mutex or a spin lock.
+/// A std::mutex or a spin lock. It has its place once a thread of a scenario takes it: some objects
+/// have many, of which few are.
 class mutex {
 public:
-    mutex() noexcept
-        : location_(world::active() ? world::now().new_location(0, this) : ~std::size_t{0}) {}
+    mutex() noexcept = default;
     mutex(const mutex&) = delete;
     void lock() noexcept {
-        if (world::active()) world::now().lock(location_);
+        if (world::thread_number() == 0) return;
+        if (location_ == nowhere) location_ = world::now().new_location(0, this);
+        world::now().lock(location_);
     }
     void unlock() noexcept {
-        if (world::active()) world::now().unlock(location_);
+        if (world::thread_number() != 0) world::now().unlock(location_);
     }
 
 private:
-    std::size_t location_;
+    static constexpr std::size_t nowhere = ~std::size_t{0};
+    std::size_t location_ = nowhere;
 };
 
 /// std::chrono::steady_clock; it goes on only while somebody waits for a time, and only so far.
