@@ -3,6 +3,7 @@
 
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/guard/limit_finder.hpp>
+#include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
 
 #include <atomic>
@@ -102,6 +103,11 @@ public:
 
 private:
     std::shared_ptr<detail::adapting_limit> core_;
+};
+
+template <>
+struct detail::layers_of<adaptive_limit> {
+    using type = known_layers<adapting_limit>;
 };
 
 }  // namespace posthaste

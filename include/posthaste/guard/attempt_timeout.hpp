@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/guard/in_range.hpp>
+#include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
 
 #include <algorithm>
@@ -48,6 +49,11 @@ public:
 
 private:
     std::shared_ptr<detail::shorter_attempts> core_;
+};
+
+template <>
+struct detail::layers_of<attempt_timeout> {
+    using type = known_layers<shorter_attempts>;
 };
 
 }  // namespace posthaste

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/guard/circuit_breaker.hpp>
+#include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
 
 #include <memory>
@@ -53,6 +54,11 @@ public:
 
 private:
     std::shared_ptr<detail::circuit_breaker> core_;
+};
+
+template <>
+struct detail::layers_of<breaker> {
+    using type = known_layers<circuit_breaker>;
 };
 
 }  // namespace posthaste

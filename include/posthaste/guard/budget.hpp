@@ -3,6 +3,7 @@
 
 #include <posthaste/guard/in_range.hpp>
 #include <posthaste/guard/outcome_window.hpp>
+#include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
 
 #include <algorithm>
@@ -119,6 +120,11 @@ public:
 
 private:
     std::shared_ptr<detail::spare_account> core_;
+};
+
+template <>
+struct detail::layers_of<budget> {
+    using type = known_layers<spare_account>;
 };
 
 }  // namespace posthaste

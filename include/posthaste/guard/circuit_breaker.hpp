@@ -1,6 +1,7 @@
 // The state machine of a breaker.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/config.hpp>
 #include <posthaste/detail/exceptions.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/guard/breaker_options.hpp>
@@ -34,10 +35,10 @@ public:
         return {};
     }
     verdict leave(passage& p, slot& s, const failure* why) noexcept override {
-        if (state_of(s.a) != circuit::closed) leave_probe(p, s, why);
-        else if (s.a != word_.load(std::memory_order_relaxed)) leave_late(p, why);
-        else if (why || timed_) leave_closed(p, s, why);
-        else window_.add(p.coarse_now(), false, false);
+        const bool since_closed =
+            s.a == word_.load(std::memory_order_relaxed) && state_of(s.a) == circuit::closed;
+        if (since_closed && !why && !timed_) window_.add(p.coarse_now(), false, false);
+        else leave_slowly(p, s, why);
         return {};
     }
     void abandon(slot& s) noexcept override {
@@ -78,6 +79,11 @@ private:
 
     verdict enter_slowly(passage& p, slot& s) noexcept;
     verdict refuse(passage& p, circuit because, duration retry_after) noexcept;
+    POSTHASTE_NOINLINE void leave_slowly(passage& p, const slot& s, const failure* why) noexcept {
+        if (state_of(s.a) != circuit::closed) leave_probe(p, s, why);
+        else if (s.a != word_.load(std::memory_order_relaxed)) leave_late(p, why);
+        else leave_closed(p, s, why);
+    }
     void leave_closed(passage& p, const slot& s, const failure* why) noexcept;
     void leave_probe(passage& p, const slot& s, const failure* why) noexcept;
     void leave_late(const passage& p, const failure* why) noexcept {

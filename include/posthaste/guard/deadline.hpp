@@ -3,6 +3,7 @@
 
 #include <posthaste/base/clock.hpp>
 #include <posthaste/serve/client.hpp>
+#include <posthaste/serve/express.hpp>
 
 #include <algorithm>
 
@@ -24,6 +25,11 @@ public:
 
 private:
     duration allowed_;
+};
+
+template <>
+struct detail::layers_of<deadline> {
+    using type = known_layers<>;
 };
 
 }  // namespace posthaste

@@ -3,6 +3,7 @@
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
 
 #include <concepts>
@@ -98,6 +99,11 @@ public:
 
 private:
     std::shared_ptr<detail::substitution<F>> core_;
+};
+
+template <typename F>
+struct detail::layers_of<fallback<F>> {
+    using type = known_layers<substitution<F>>;
 };
 
 }  // namespace posthaste

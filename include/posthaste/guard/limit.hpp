@@ -1,7 +1,9 @@
 // How many calls of a client are in flight.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/config.hpp>
 #include <posthaste/guard/in_range.hpp>
+#include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
 
 #include <atomic>
@@ -37,7 +39,7 @@ public:
     std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); }
 
 private:
-    verdict refuse(passage& p) noexcept {
+    POSTHASTE_NOINLINE verdict refuse(passage& p) noexcept {
         refused_.fetch_add(1, std::memory_order_relaxed);
         p.refusal() = failure::because(code::overloaded, effect::none,
                                        "as many calls as the limit allows are in flight");
@@ -78,6 +80,11 @@ public:
 
 private:
     std::shared_ptr<detail::calls_in_flight> core_;
+};
+
+template <>
+struct detail::layers_of<limit> {
+    using type = known_layers<calls_in_flight>;
 };
 
 }  // namespace posthaste

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/guard/in_range.hpp>
+#include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
 
 #include <algorithm>
@@ -110,6 +111,11 @@ public:
 
 private:
     std::shared_ptr<detail::call_rate> core_;
+};
+
+template <>
+struct detail::layers_of<rate> {
+    using type = known_layers<call_rate>;
 };
 
 }  // namespace posthaste

@@ -3,6 +3,7 @@
 
 #include <posthaste/guard/budget.hpp>
 #include <posthaste/guard/in_range.hpp>
+#include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
 
 #include <algorithm>
@@ -112,6 +113,11 @@ public:
 
 private:
     std::shared_ptr<detail::repetition> core_;
+};
+
+template <>
+struct detail::layers_of<retry> {
+    using type = known_layers<repetition>;
 };
 
 }  // namespace posthaste

@@ -10,6 +10,7 @@
 #include <posthaste/serve/bus_core.hpp>
 #include <posthaste/serve/client.hpp>
 #include <posthaste/serve/dead_letters.hpp>
+#include <posthaste/serve/express.hpp>
 #include <posthaste/serve/lazy_endpoint.hpp>
 #include <posthaste/serve/mode.hpp>
 #include <posthaste/serve/publisher.hpp>
@@ -113,6 +114,8 @@ public:
                 "policies: one that holds a retry or a hedge must say so: repeats, hedges")));
         }
         settings.repeats = detail::repeats<Policy>;
+        if (!settings.hedge)
+            settings.express = detail::way_through(typename detail::layers_of<Policy>::type());
         if (settings.layers.size() > max_layers) {
             detail::raise(failed(failure::because(code::rejected, effect::none,
                                                   "policies: at most 12 for one client")));

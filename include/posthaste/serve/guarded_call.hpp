@@ -6,6 +6,7 @@
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/call.hpp>
 #include <posthaste/serve/envelope.hpp>
+#include <posthaste/serve/express.hpp>
 #include <posthaste/serve/hedged_call.hpp>
 #include <posthaste/serve/policy.hpp>
 #include <posthaste/wait/frame.hpp>
@@ -45,13 +46,55 @@ public:
 protected:
     virtual ~guarded_call() {}
 
-    /// True: it stands still, and the caller will go on when it is over; *this may be gone already.
-    POSTHASTE_NOINLINE bool go_in(frame& caller) noexcept {
+    /// Sets out inwards, up to the first layer that does not let it pass; then as advance().
+    verdict set_out(frame& caller) noexcept {
         caller_ = &caller;
         step_.at = caller.at;
         step_.under = caller.under;
         passage_.emplace(*caller.at, caller.under, by_->deadline, idempotent_);
-        return in(0);
+        return by_->express ? by_->express->in(*by_, *passage_, stages_.data(), inside_) : pass();
+    }
+    /// Goes on as the layer said that it is at, or with an attempt, if it has passed all. True: it
+    /// stands still, and the caller will go on when it is over; *this may be gone already. False:
+    /// it is over.
+    POSTHASTE_NOINLINE bool advance(verdict v) noexcept {
+        for (;;) {
+            const failure* why = nullptr;
+            if (v.what == verdict::kind::later) return pause(v.after, inside_ + 1, false);
+            if (v.what == verdict::kind::refuse) {
+                why = refused();
+            } else {
+                if (start(step_, passage_->allowance, why)) return true;
+                if (!why) return come_out(), false;
+                failed(*why);
+            }
+            const next n = come_out(why);
+            if (n != next::inwards) return n == next::stands;
+            v = pass();
+        }
+    }
+    /// The same after an attempt that has failed at once.
+    POSTHASTE_NOINLINE bool advance(const failure& why) noexcept {
+        failed(why);
+        const next n = come_out(&why);
+        return n == next::inwards ? advance(pass()) : n == next::stands;
+    }
+    /// Outwards from an attempt, with a value.
+    void come_all_out() noexcept {
+        if (!by_->express) return come_out();
+        by_->express->out(*by_, *passage_, stages_.data());
+        inside_ = 0;
+    }
+    /// The same from where it is.
+    void come_out() noexcept {
+        const std::shared_ptr<layer>* l = by_->layers.data() + inside_;
+        for (stage* s = stages_.data() + inside_; s != stages_.data();) {
+            --s, --l;
+            if ((*l)->hears() == layer::outcomes::failures) continue;
+            restore(*s);
+            (*l)->leave(*passage_, s->slot, nullptr);
+        }
+        inside_ = 0;
     }
 
     /// Begins an attempt, woken by `f`, which may take so long. True: it stands still, and *this
@@ -63,6 +106,8 @@ protected:
     virtual const failure* fail(failure why) noexcept = 0;
     virtual const failure* supply(layer& by) noexcept = 0;
 
+    /// What an attempt wakes.
+    frame& step() noexcept { return step_; }
     /// Where layers have let it go to.
     passage& at_hand() noexcept { return *passage_; }
     const address& to() const noexcept { return to_; }
@@ -72,72 +117,40 @@ protected:
 
 private:
     enum class next : unsigned char { over, inwards, stands };
-    struct stage {  // of a layer it is in
-        duration until;  // what it may take was at the entrance, from the beginning of the call
-        extra_calls* extra;  // who was asked for them there
-        layer::slot slot;
-    };
+    using stage = detail::stage;
 
     layer& at(std::size_t i) const noexcept { return *by_->layers[i]; }
 
-    // Through layer i and those inside of it, and what comes of that. True: it stands still; false:
-    // it is over.
-    bool in(std::size_t i) noexcept {
+    // Inwards from where it is.
+    verdict pass() noexcept {
         passage& p = *passage_;
-        for (;;) {
-            const failure* why = nullptr;
-            const std::size_t count = by_->layers.size();
-            const std::shared_ptr<layer>* l = by_->layers.data() + i;
-            for (stage* s = stages_.data() + i; i != count; ++i, ++l, ++s) {
-                s->until = p.allowance == forever ? forever : p.allowance + p.passed_;
-                s->extra = p.extra;
-                std::construct_at(&s->slot);
-                const verdict v = (*l)->enter(p, s->slot);
-                if (v.what == verdict::kind::pass) continue;
-                if (v.what == verdict::kind::refuse) {
-                    why = refused();
-                    break;
-                }
-                if (v.after > duration::zero()) return pause(v.after, i + 1, false);
-            }
-            if (!why) {
-                inside_ = i;
-                if (start(step_, p.allowance, why)) return true;
-                if (!why) return out(), false;
-                failed(*why);
-            }
-            std::size_t from = i;
-            const next n = out(from, why);
-            if (n != next::inwards) return n == next::stands;
-            i = from;
+        const std::size_t count = by_->layers.size();
+        std::size_t i = inside_;
+        const std::shared_ptr<layer>* l = by_->layers.data() + i;
+        verdict v;
+        for (stage* s = stages_.data() + i; i != count; ++i, ++l, ++s) {
+            s->until = p.allowance == forever ? forever : p.allowance + p.passed_;
+            s->extra = p.extra;
+            std::construct_at(&s->slot);
+            v = detail::on_the_way_in((*l)->enter(p, s->slot));
+            if (v.what != verdict::kind::pass) break;
         }
+        inside_ = i;
+        return v;
     }
     POSTHASTE_NOINLINE const failure* refused() noexcept {
         const failure* const why = fail(std::move(passage_->refusal()));
         passage_->refusal_.reset();
         return why;
     }
-    // Outwards, with a value.
-    void out() noexcept {
+    // Outwards with `why`; inwards: from where it is.
+    POSTHASTE_NOINLINE next come_out(const failure* why) noexcept {
         passage& p = *passage_;
-        const std::shared_ptr<layer>* l = by_->layers.data() + inside_;
-        for (stage* s = stages_.data() + inside_; s != stages_.data();) {
-            --s, --l;
-            if ((*l)->hears() == layer::outcomes::failures) continue;
-            restore(p, *s);
-            (*l)->leave(p, s->slot, nullptr);
-        }
-        inside_ = 0;
-    }
-    // Outwards from layer i, which it is not in, with `why`; inwards: through layer i.
-    POSTHASTE_NOINLINE next out(std::size_t& i, const failure* why) noexcept {
-        passage& p = *passage_;
-        for (; i != 0; --i) {
-            inside_ = i;
-            if (!why) return out(), next::over;
-            layer& l = at(i - 1);
-            stage& s = stages_[i - 1];
-            restore(p, s);
+        for (; inside_ != 0; --inside_) {
+            if (!why) return come_out(), next::over;
+            layer& l = at(inside_ - 1);
+            stage& s = stages_[inside_ - 1];
+            restore(s);
             const verdict v = l.leave(p, s.slot, why);
             if (v.what == verdict::kind::supply) why = supply(l);
             if (v.what != verdict::kind::again) continue;
@@ -145,16 +158,15 @@ private:
                 l.abandon(s.slot);
                 continue;
             }
-            if (v.after > duration::zero()) return pause(v.after, i, true), next::stands;
+            if (v.after > duration::zero()) return pause(v.after, inside_, true), next::stands;
             time_passes();
             return next::inwards;
         }
-        inside_ = 0;
         return next::over;
     }
-    static void restore(passage& p, const stage& s) noexcept {
-        p.allowance = s.until == forever ? forever : s.until - p.passed_;
-        p.extra = s.extra;
+    void restore(const stage& s) noexcept {
+        passage_->allowance = s.until == forever ? forever : s.until - passage_->passed_;
+        passage_->extra = s.extra;
     }
     POSTHASTE_NOINLINE void failed(const failure& why) noexcept {
         passage_->read_clock();
@@ -184,24 +196,23 @@ private:
     void go_on() noexcept {
         frame& caller = *caller_;
         passage_->read_clock();
-        std::size_t i = inside_;
         next n = next::inwards;
         if (!nap_) {
             const failure* const why = finish();
             if (why) failed(*why);
-            n = out(i, why);
+            n = come_out(why);
         } else {
             const bool slept = nap_->await_resume().has_value();
             nap_.reset();
             time_passes();
             const bool late = std::exchange(late_, false);
             if (!slept || late)
-                n = out(i, fail(failure::because(slept ? code::deadline_exceeded : code::cancelled,
-                                                 effect_,
-                                                 repeats_ ? detail::literal("between two attempts")
-                                                          : detail::literal("it was held back"))));
+                n = come_out(fail(
+                    failure::because(slept ? code::deadline_exceeded : code::cancelled, effect_,
+                                     repeats_ ? detail::literal("between two attempts")
+                                              : detail::literal("it was held back"))));
         }
-        if (n == next::inwards ? !in(i) : n == next::over) caller.run(caller);
+        if (n == next::inwards ? !advance(pass()) : n == next::over) caller.run(caller);
     }
 
     struct node : frame {
@@ -263,12 +274,21 @@ public:
     }
 
     /// `attempt`: the first one, and the place for all others.
-    bool begin(frame& caller, direct_call<M>& attempt) noexcept {
+    POSTHASTE_NOINLINE bool begin(frame& caller, direct_call<M>& attempt) noexcept {
         attempt_ = &attempt;
-        return go_in(caller);
+        const verdict v = set_out(caller);
+        if (v.what != verdict::kind::pass || settings().watch || settings().hedge)
+            return advance(v);
+        // As advance() does, with nothing in between.
+        began_ = true;
+        attempt.allow(at_hand().allowance);
+        if (attempt.begin(step())) return true;
+        if (attempt.end()) return come_all_out(), false;
+        return advance(*finish_otherwise());
     }
+    /// There is a value, or a failure, that is not the last attempt's own to give.
+    bool has_outcome() const noexcept { return outcome_.has_value(); }
     result<reply> take() noexcept {
-        if (!outcome_) return attempt_->take();
         result<reply>& r = *outcome_;
         if (!r && r.error().effect() == effect::none && had_effect() != effect::none) {
             failure why = std::move(r).error();
@@ -372,8 +392,8 @@ public:
     /// For those who have a frame, and no coroutine in it; false: it is over already.
     bool begin(frame& f) noexcept { return guard_ ? guard_->begin(f, direct_) : direct_.begin(f); }
     result<reply_t<M>> await_resume() noexcept {
-        if (guard_) return guard_->take();
-        direct_.end();
+        if (!guard_) direct_.end();
+        else if (guard_->has_outcome()) return guard_->take();
         return direct_.take();
     }
 

@@ -73,6 +73,10 @@ private:
     const outcomes hears_;
 };
 
+namespace detail {
+struct express_way;
+}
+
 /// How a client calls: filled by its policies, outermost first, when it is made.
 struct call_settings {
     duration deadline;  ///< for each call as a whole; the caller's own may be nearer
@@ -82,6 +86,7 @@ struct call_settings {
     std::shared_ptr<hedger> hedge = {};  ///< makes several requests of one call
     std::size_t hedged_from = 0;  ///< layers from here on are those of each of these
     std::shared_ptr<const call_settings> inner = {};  ///< by which they go; nullptr: there are none
+    const detail::express_way* express = nullptr;  ///< through all layers; nullptr: step by step
 };
 inline constexpr std::size_t max_layers = 12;  ///< of one client
 
