@@ -81,7 +81,7 @@ ${table}    };
 ")
   add_executable(${target} ${main})
   target_link_libraries(${target} PRIVATE posthaste::posthaste posthaste_warnings)
-  posthaste_together(${target} 9 ${ARGN})
+  posthaste_together(${target} 10 ${ARGN})
 endfunction()
 
 function(posthaste_namespace out file)
