@@ -123,6 +123,27 @@ TEST_CASE("recycler: a block that was freed is the next one of its class") {
     CHECK_FALSE(other_class);
 }
 
+TEST_CASE("recycler: of several that were freed the last comes first, by whichever function") {
+    if (address_sanitizer) return;  // which sees each block for itself
+    std::vector<void*> freed, again;
+    on_new_thread([&] {
+        for (int i = 0; i != 4; ++i) freed.push_back(allocate(100));
+        for (std::size_t i = 0; i != 4; ++i) {
+            if (i % 2 == 0) deallocate(freed[i], 100);
+            else deallocate(freed[i]);
+        }
+        for (int i = 0; i != 4; ++i) again.push_back(allocate(112));
+        for (void* memory : again) deallocate(memory, 112);
+        void* const large = allocate(5000);
+        freed.insert(freed.begin(), large);
+        deallocate(large, 5000);
+        again.push_back(allocate(5000));
+        deallocate(again.back());
+    });
+    std::reverse(again.begin(), again.end());
+    CHECK(freed == again);
+}
+
 TEST_CASE("recycler: blocks freed on another thread come back") {
     if (address_sanitizer) return;
     for (const std::size_t size :

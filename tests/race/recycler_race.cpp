@@ -86,7 +86,8 @@ void* aligned(std::size_t size, std::align_val_t a) noexcept {
 
 namespace {
 mistakes wrong;
-constexpr std::size_t size = 200;
+constexpr std::size_t size = 200;  // of a slab
+constexpr std::size_t large = 2000;  // not of one
 
 /// Hands blocks from one thread to another. The way back orders nothing: only the recycler does.
 class belt {
@@ -110,17 +111,17 @@ private:
     std::size_t in_ = 0, out_ = 0;  // each of one side
 };
 
-void* fresh(unsigned char mark) noexcept {
-    void* const block = detail::allocate(size);
-    std::memset(block, mark, size);
+void* fresh(unsigned char mark, std::size_t bytes = size) noexcept {
+    void* const block = detail::allocate(bytes);
+    std::memset(block, mark, bytes);
     return block;
 }
-void read_and_free(void* block) noexcept {
+void read_and_free(void* block, std::size_t count = size) noexcept {
     auto* const bytes = static_cast<unsigned char*>(block);
     bool same = true;
-    for (std::size_t i = 0; i != size; ++i) same = same && bytes[i] == bytes[0];
+    for (std::size_t i = 0; i != count; ++i) same = same && bytes[i] == bytes[0];
     wrong.expect(same, "somebody else has written into a block");
-    std::memset(block, 0, size);
+    std::memset(block, 0, count);
     detail::deallocate(block);
 }
 
@@ -178,12 +179,51 @@ void keeps_no_more_than_it_should() {
     for (void* b : blocks) detail::deallocate(b);
     wrong.expect(deletes_here - before == 512, "it does not keep 32 MiB of 64");
 }
+/// So has what it keeps of slabs: what a burst needed once is given back, slab by slab.
+void gives_slabs_back() {
+    constexpr std::size_t bytes = 1008, count = 64 * 1024;  // 64 MiB
+    std::vector<void*> blocks(count);
+    for (int burst = 0; burst != 3; ++burst) {
+        const long before = news.load(std::memory_order_relaxed), freed = deletes_here;
+        for (void*& b : blocks) b = fresh(0, bytes);
+        const long needed = news.load(std::memory_order_relaxed) - before;
+        for (void* b : blocks) read_and_free(b, bytes);
+        const long given_back = deletes_here - freed;
+        // slabs hold 63 of these; the first ones hold fewer
+        constexpr long all = count / 63, half = all / 2;
+        if (burst == 0) wrong.expect(needed >= all && needed < all + 10, "slabs are too small");
+        else wrong.expect(needed >= half - 2 && needed < half + 10, "it kept less than 32 MiB");
+        wrong.expect(given_back >= half - 2 && given_back < half + 10,
+                     "what a burst needed is not given back");
+    }
+}
+/// A slab whose blocks are freed by two threads after its owner has ended.
+void slab_outlives_its_owner(unsigned rounds) {
+    for (unsigned round = 0; round != rounds; ++round) {
+        std::array<void*, 6> blocks{};
+        std::thread([&] {
+            for (void*& b : blocks) b = fresh(1);
+        }).join();
+        const auto free_some = [&](std::size_t begin, std::size_t end, unsigned when) {
+            for (std::size_t i = begin; i != end; ++i) {
+                stumble(scatter(round, when));
+                read_and_free(blocks[i]);
+                detail::give_all_back();
+            }
+        };
+        const std::size_t share = 1 + round % 5;
+        std::thread other([&] { free_some(0, share, 1); });
+        free_some(share, blocks.size(), 2);
+        other.join();
+    }
+}
 }  // namespace
 
 int main() {
     outcome returned("returned to a thread that lived"),
         orphaned("freed for a thread that had ended"),
         outlived("a cache whose last block came back after its thread"),
+        slab_outlived("a slab whose last block did"),
         recycled("blocks handed over without operator new");
     const bool counts = counting_works();
     const bool recycles = counts && !detail::address_sanitizer;  // which wants to see each block
@@ -193,6 +233,10 @@ int main() {
     std::thread([&] {
         if (recycles) keeps_no_more_than_it_should();
     }).join();
+    std::thread([&] {
+        if (recycles) gives_slabs_back();
+    }).join();
+    slab_outlives_its_owner(1'000);
     std::thread(outlives_its_cache).join();
 
     constexpr int blocks = 30'000;
@@ -203,24 +247,30 @@ int main() {
     }
 
     // Threads that end while their blocks come back.
-    const auto seen = [&] { return !recycles || all_seen(returned, orphaned, outlived); };
+    const auto seen = [&] {
+        return !recycles || all_seen(returned, orphaned, outlived, slab_outlived);
+    };
     for (unsigned round = 0; round < 1'000 || (!seen() && round < 100'000); ++round) {
         belt out;
         const unsigned count = 1 + scatter(round, 3) % 40;
+        const bool of_slab = round % 4 > 1;
+        const std::size_t bytes = of_slab ? size : large;
         std::thread owner([&] {
             for (unsigned i = 0; i != count; ++i) {
-                out.put(fresh(static_cast<unsigned char>(i)));
+                out.put(fresh(static_cast<unsigned char>(i), bytes));
                 stumble(scatter(round, i + 50));
             }
         });
         for (unsigned i = 0; i != count; ++i) {
             const long so_far = deletes_here;
-            read_and_free(out.take());
+            read_and_free(out.take(), bytes);
             if (round % 2 == 0) detail::give_all_back();
             stumble(scatter(round, i));
-            if (deletes_here == so_far) returned.seen();
-            else orphaned.seen();
-            if (deletes_here - so_far == 2) outlived.seen();  // the block, and with it the cache
+            const long freed = deletes_here - so_far;
+            if (freed == 0 && !of_slab) returned.seen();
+            if (freed != 0 && !of_slab) orphaned.seen();
+            // the block, or its slab, and with it the cache
+            if (freed == 2) (of_slab ? slab_outlived : outlived).seen();
         }
         owner.join();
     }
@@ -229,5 +279,5 @@ int main() {
     wrong.expect(!counts || news.load() - deletes.load() == leaked,
                  "not all that was taken was given back");
     if (!recycles) return wrong.any() ? 1 : 0;
-    return summary(wrong, returned, orphaned, outlived, recycled);
+    return summary(wrong, returned, orphaned, outlived, slab_outlived, recycled);
 }

@@ -20,11 +20,23 @@
 #  define POSTHASTE_ADDRESS_SANITIZER 0
 #endif
 
-// Keeps a function out of coroutine bodies: what it reads of the thread must not be cached there.
+// Keeps a function out of its callers. ALWAYS_INLINE: what several have in common costs none of
+// them a call.
 #if defined(_MSC_VER)
 #  define POSTHASTE_NOINLINE __declspec(noinline)
+#  define POSTHASTE_ALWAYS_INLINE __forceinline
 #else
 #  define POSTHASTE_NOINLINE [[gnu::noinline]]
+#  define POSTHASTE_ALWAYS_INLINE [[gnu::always_inline]] inline
+#endif
+
+// Keeps a function out of coroutine bodies: the address of what it reads of the thread must not be
+// kept there across a suspension, after which it may be on another one (LLVM #47179, #63022). g++
+// makes functions of a coroutine before it inlines any: for it a suspension is a return.
+#if defined(__GNUC__) && !defined(__clang__)
+#  define POSTHASTE_OF_THIS_THREAD POSTHASTE_ALWAYS_INLINE
+#else
+#  define POSTHASTE_OF_THIS_THREAD POSTHASTE_NOINLINE inline
 #endif
 
 // g++ before 13 destroys an aggregate temporary inside a co_await expression twice (GCC PR 99576).

@@ -2,8 +2,10 @@
 #pragma once
 // long: a cache, its two ends, and what stands in front of it.
 
+#include <posthaste/detail/assert.hpp>
 #include <posthaste/detail/config.hpp>
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/slab.hpp>
 #include <posthaste/detail/this_thread.hpp>
 
 #include <array>
@@ -26,29 +28,14 @@ namespace posthaste::detail {
 // cache lines moved. (The scheme of mimalloc: Leijen, Zorn, de Moura, "Free List Sharding in
 // Action", 2019.) A cache outlives its thread as long as blocks of it are about. Blocks are whole
 // cache lines, header included: a small message that goes to another processor is one line.
-
-/// Stands before every block.
-struct alignas(16) block {
-    block_cache* owner;  // nullptr: straight from operator new
-    std::uint32_t size_class;
-    std::uint32_t bytes;  // in all
-};
-static_assert(sizeof(block) == 16);
-
-/// What stands behind it while it is free.
-struct free_links {
-    block* next;
-    block* ahead;  // some blocks later in the same list, or nullptr: to be fetched in time
-    // of the first block of a chain:
-    block* next_chain;
-    std::size_t count;
-};
+// Those of up to 1 KiB are carved from slabs. A thread keeps 32 MiB of free ones (one line counts
+// as that, though it has two for itself); what a burst needs beyond that is dropped as it is freed,
+// and a slab is given back with the last of its blocks.
 
 class block_cache {
 public:
     static constexpr std::size_t fine_classes = 16;  // 64, 128, ... 1024 bytes, with the header
     static constexpr std::size_t classes = fine_classes + 6;  // 2, 4, ... 64 KiB
-    static_assert(sizeof(block) + sizeof(free_links) <= 64);
     static constexpr std::size_t largest_fine = fine_classes * 64 - sizeof(block);
     static constexpr std::size_t largest = std::size_t{64} * 1024 - sizeof(block);
     static constexpr std::size_t max_bytes_kept = std::size_t{32} * 1024 * 1024;  // a thread
@@ -64,13 +51,22 @@ public:
                                          : std::size_t{2048} << (size_class - fine_classes);
     }
 
-    /// A block that was used before; nullptr: none is here now. Only for the owning thread.
+    /// The block of a fine class that was freed last, if it is here still: it is not counted, and
+    /// in no list. Only for the owning thread.
+    block* take_latest(std::size_t size_class) noexcept {
+        return std::exchange(latest_[size_class], nullptr);
+    }
+    void put_latest(block* b, std::size_t size_class) noexcept {
+        POSTHASTE_ASSERT(b->size_class == size_class);
+        if (block* const before = std::exchange(latest_[size_class], b)) put(before, size_class);
+    }
+    /// Another one that was used before; nullptr: none is here now. Only for the owning thread.
     block* reuse(std::size_t size_class) noexcept {
         block* const b = free_[size_class];
         if (b) {
             free_[size_class] = links(b).next;
             prefetch(links(b).ahead);
-            kept_ -= b->bytes;
+            kept_ -= bytes_of(size_class);
         }
         return b;
     }
@@ -83,19 +79,27 @@ public:
             return reuse(size_class);
         }
         const std::size_t bytes = bytes_of(size_class);
-        void* memory = ::operator new(bytes, aligned, std::nothrow);
-        if (!memory) return nullptr;
-        ++abroad_;
-        return ::new (memory)
-            block{this, static_cast<std::uint32_t>(size_class), static_cast<std::uint32_t>(bytes)};
+        if (size_class < fine_classes) {
+            std::size_t count = 0;
+            if (block* const b = slabs_[size_class].revive(count)) {
+                abroad_ += count;
+                kept_ += count * bytes;
+                free_[size_class] = b;
+                return reuse(size_class);
+            }
+        }
+        block* const b = anew(size_class, bytes);
+        if (b) ++abroad_;
+        return b;
     }
 
     /// Only for the owning thread.
-    void put(block* b) noexcept {
-        if (kept_ + b->bytes > max_bytes_kept) return drop(b);
-        kept_ += b->bytes;
+    void put(block* b, std::size_t size_class) noexcept {
+        const std::size_t bytes = bytes_of(size_class);
+        if (kept_ + bytes > max_bytes_kept) return drop(b);
+        kept_ += bytes;
         free_links& l = set_free(b);
-        l.next = std::exchange(free_[b->size_class], b);
+        l.next = std::exchange(free_[size_class], b);
         l.ahead = nullptr;  // what was freed here is in this processor's cache
     }
 
@@ -132,6 +136,9 @@ public:
     void end() noexcept {
         give_all_back();
         collect();
+        for (block* const b : latest_) {
+            if (b) drop(b);
+        }
         for (std::size_t c = 0; c != classes; ++c) {
             drop_chain(free_[c]);
             while (block* const chain = chains_[c]) {
@@ -150,14 +157,9 @@ public:
     }
 
 private:
-    static constexpr std::align_val_t aligned{64};
     static constexpr std::size_t chain_length = 32, chain_bytes = 8192;
     static constexpr std::size_t places = 8;
 
-    static free_links& set_free(block* b) noexcept { return *::new (b + 1) free_links; }
-    static free_links& links(block* b) noexcept {
-        return *std::launder(reinterpret_cast<free_links*>(b + 1));
-    }
     static std::size_t place_of(const block& b) noexcept {
         return (reinterpret_cast<std::uintptr_t>(b.owner) / sizeof(block_cache) + b.size_class) %
                places;
@@ -176,12 +178,24 @@ private:
             }
         }
     }
+    block* anew(std::size_t size_class, std::size_t bytes) noexcept {
+        if (size_class < fine_classes) return slabs_[size_class].carve(this, size_class, bytes);
+        void* memory = ::operator new(bytes, slabs::aligned, std::nothrow);
+        if (!memory) return nullptr;
+        return ::new (memory) block{this, static_cast<std::uint16_t>(size_class), 0,
+                                    static_cast<std::uint32_t>(bytes)};
+    }
     POSTHASTE_NOINLINE void drop(block* b) noexcept {
         --abroad_;
-        ::operator delete(b, aligned);
+        if (b->place != 0) slabs_[b->size_class].drop(b);
+        else ::operator delete(b, slabs::aligned);
     }
     void drop_chain(block* b) noexcept {
-        while (b) drop(std::exchange(b, links(b).next));
+        while (b) {
+            block* const next = links(b).next;
+            drop(b);
+            b = next;
+        }
     }
     void collect() noexcept {
         if (!returned_.load(std::memory_order_relaxed)) return;
@@ -200,7 +214,10 @@ private:
     }
     void drop_orphans(block* b) noexcept {
         while (b) {
-            ::operator delete(std::exchange(b, links(b).next), aligned);
+            block* const next = links(b).next;
+            if (b->place != 0) slabs::drop_orphan(b);
+            else ::operator delete(b, slabs::aligned);
+            b = next;
             forget_orphan();
         }
     }
@@ -208,9 +225,11 @@ private:
         if (orphans_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;  // (4)
     }
 
+    std::array<block*, fine_classes> latest_{};
     std::array<block*, classes> free_{};
+    std::array<slabs, fine_classes> slabs_;
     std::array<block*, classes> chains_{};  // that came back, and are not begun
-    std::size_t kept_ = 0;  // bytes in both
+    std::size_t kept_ = 0;  // bytes in free_ and chains_
     std::size_t abroad_ = 0;  // blocks that exist, here or in use
     std::array<block*, places> aside_{};  // chains of other caches' blocks, each of one size
 
@@ -245,9 +264,9 @@ POSTHASTE_NOINLINE inline block_cache* make_block_cache(thread_state& here) noex
 
 inline constexpr bool recycles = !address_sanitizer;  // a sanitizer wants to see each block
 
-POSTHASTE_NOINLINE inline void* allocate_anew(std::size_t size) noexcept {
+POSTHASTE_NOINLINE inline void* allocate_another(std::size_t size) noexcept {
     if (recycles && size <= block_cache::largest) {
-        thread_state& here = this_thread();
+        thread_state& here = this_thread_inlined();
         if (block_cache* cache = here.blocks ? here.blocks : make_block_cache(here)) {
             const std::size_t size_class = block_cache::class_of(size);
             block* b = cache->reuse(size_class);
@@ -257,34 +276,44 @@ POSTHASTE_NOINLINE inline void* allocate_anew(std::size_t size) noexcept {
     }
     if (size > std::numeric_limits<std::size_t>::max() - sizeof(block)) return nullptr;
     void* memory = ::operator new(sizeof(block) + size, std::nothrow);
-    return memory ? ::new (memory) block{nullptr, 0, 0} + 1 : nullptr;
+    return memory ? ::new (memory) block{nullptr, 0, 0, 0} + 1 : nullptr;
 }
 
 /// At least `size` bytes, aligned for max_align_t; nullptr when out of memory.
 /// Cost       a few nanoseconds, no operator new in the steady state, up to 64 KiB.
-POSTHASTE_NOINLINE inline void* allocate(std::size_t size) noexcept {
+POSTHASTE_OF_THIS_THREAD void* allocate(std::size_t size) noexcept {
     block_cache* const cache = this_thread_inlined().blocks;
     if (recycles && cache && size <= block_cache::largest_fine) {
-        if (block* const b = cache->reuse(block_cache::class_of(size))) return b + 1;
+        const std::size_t size_class = block_cache::class_of(size);
+        if (block* const b = cache->take_latest(size_class)) return b + 1;
+        if (block* const b = cache->reuse(size_class)) return b + 1;
     }
-    return allocate_anew(size);
-}
-
-POSTHASTE_NOINLINE inline void deallocate_elsewhere(block* b) noexcept {
-    thread_state& here = this_thread();
-    if (block_cache* const mine = here.blocks ? here.blocks : make_block_cache(here))
-        mine->put_aside(b);
-    else block_cache::give_one_back(b);
+    return allocate_another(size);
 }
 
 /// Takes back what allocate() gave, on any thread; nullptr is ignored.
 POSTHASTE_NOINLINE inline void deallocate(void* memory) noexcept {
     if (!memory) return;
-    block* b = static_cast<block*>(memory) - 1;
+    block* const b = static_cast<block*>(memory) - 1;
     block_cache* const owner = b->owner;
     if (!owner) return ::operator delete(b);
-    if (owner == this_thread_inlined().blocks) owner->put(b);
-    else deallocate_elsewhere(b);
+    thread_state& here = this_thread_inlined();
+    if (owner == here.blocks) {
+        const std::size_t size_class = b->size_class;
+        return size_class < block_cache::fine_classes ? owner->put_latest(b, size_class)
+                                                      : owner->put(b, size_class);
+    }
+    if (block_cache* const mine = here.blocks ? here.blocks : make_block_cache(here))
+        mine->put_aside(b);
+    else block_cache::give_one_back(b);
+}
+/// The same of memory for `size`, which is some.
+POSTHASTE_OF_THIS_THREAD void deallocate(void* memory, std::size_t size) noexcept {
+    block* const b = static_cast<block*>(memory) - 1;
+    block_cache* const mine = this_thread_inlined().blocks;
+    if (size <= block_cache::largest_fine && mine && b->owner == mine)
+        mine->put_latest(b, block_cache::class_of(size));
+    else deallocate(memory);
 }
 
 /// Other threads' memory that was freed here is given back to them some blocks at a time. For a

@@ -32,9 +32,8 @@ inline thread_state& this_thread_inlined() noexcept {
     return state;
 }
 
-/// Not inlined, so that no coroutine keeps the address across a suspension, after which it may be
-/// on another thread (LLVM #47179, #63022).
-POSTHASTE_NOINLINE inline thread_state& this_thread() noexcept { return this_thread_inlined(); }
+/// For all functions. No coroutine keeps the address across a suspension.
+POSTHASTE_OF_THIS_THREAD thread_state& this_thread() noexcept { return this_thread_inlined(); }
 
 /// Coroutines started on top of one another before one goes through its executor's queue: bounds
 /// the stack (g++ below -O2 and under sanitizers: about 2 KiB each) without any tail call.

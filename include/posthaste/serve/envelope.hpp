@@ -223,7 +223,7 @@ inline constexpr envelope_kind kind_of{&type_of<typename Envelope::content>,
                                        [](envelope& e) noexcept {
                                            Envelope* const self = static_cast<Envelope*>(&e);
                                            std::destroy_at(self);
-                                           deallocate(self);
+                                           deallocate(self, sizeof(Envelope));
                                        },
                                        std::derived_from<Envelope, request>, shares<Envelope>};
 
