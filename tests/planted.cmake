@@ -176,6 +176,12 @@ bug(parking_searcher_not_counted
   find [==[if (counts_.stop_search() && anything()) work_is_there();]==]
   replace [==[static_cast<void>(counts_.stop_search()), static_cast<void>(anything);]==]
   program explore/parking_explore)
+bug(parking_wakes_nobody
+  about "lost wake-up: the word is changed, and who sleeps there not told"
+  header run/sleepers.hpp
+  find [==[        detail::wake_sleeper(b->woken_);]==]
+  replace [==[        static_cast<void>(b);]==]
+  program explore/parking_explore)
 bug(parking_looks_before_announcing
   about "lost wake-up: a worker looks for work, then announces its sleep"
   header run/sleepers.hpp

@@ -18,9 +18,9 @@ TEST_CASE("sleepers: where there is work after all, nobody falls asleep") {
 
 TEST_CASE("sleepers: who falls asleep is woken once") {
     sleepers s;
+    sleepers::berth mine;
     std::atomic<int> woken = 0;
     std::thread worker([&] {
-        sleepers::berth mine;
         for (int i = 0; i != 3; ++i) {
             s.sleep(mine, false, [] { return false; });
             ++woken;
@@ -37,10 +37,10 @@ TEST_CASE("sleepers: who falls asleep is woken once") {
 
 TEST_CASE("sleepers: work wakes nobody while one searches, and one when it has found some") {
     sleepers s;
+    sleepers::berth mine;
     std::atomic<bool> awake = false;
     std::atomic<bool> announced = false;
     std::thread worker([&] {
-        sleepers::berth mine;
         s.sleep(mine, false, [&] { return announced = true, false; });
         awake = true;
     });

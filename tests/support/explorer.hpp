@@ -221,6 +221,13 @@ public:
         t.known.join(view(locations()[l].history.back().released));
         tell("await", l, std::memory_order_acquire, value, false);
     }
+    // What is there by now, as the kernel sees it; an older value is not seen afterwards.
+    std::uint64_t newest(std::size_t l) {
+        me().known.store[l] = static_cast<std::uint16_t>(last(l));
+        const std::uint64_t value = locations()[l].history.back().value;
+        learned(value);
+        return value;
+    }
     // Data that is no atomic: whoever touches it must know of all that was done to it.
     void touch(accesses& a, bool write) {
         if (self_ == 0 && threads_.size() > 1 && !ended_) return;  // clearing up after a failure
@@ -684,6 +691,17 @@ public:
     /// In a scenario: waits for that value, and knows then what was done before it.
     void wait_until(T v) noexcept { world::now().await(location_, bits(v)); }
 
+    /// As a futex: sleeps while the newest value is this one, until notify_one(). Orders nothing.
+    void wait(T v, std::memory_order) const noexcept {
+        if (!here() || world::now().newest(location_) != bits(v)) return;
+        if (told_ == nowhere) told_ = world::now().new_location(0, this);
+        world::now().tell_nobody(told_);
+        world::now().await(told_, 1);
+    }
+    void notify_one() noexcept {
+        if (told_ != nowhere) world::now().tell_waiter(told_);
+    }
+
 private:
     static constexpr std::size_t nowhere = ~std::size_t{0};
     bool here() const noexcept { return location_ != nowhere; }
@@ -706,6 +724,7 @@ private:
         return v;
     }
     std::size_t location_;
+    mutable std::size_t told_ = nowhere;
     T outside_;
 };
 

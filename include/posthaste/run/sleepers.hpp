@@ -1,9 +1,10 @@
 // The workers that sleep, and how one of them is woken.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/sleep_word.hpp>
 #include <posthaste/run/parking.hpp>
 
-#include <condition_variable>
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <utility>
@@ -17,14 +18,12 @@ namespace posthaste {
 /// Cost       work_is_there() is one load while nobody sleeps.
 class sleepers {
 public:
-    /// Where one worker sleeps.
+    /// Where one worker sleeps. Requires: outlives whoever may wake it.
     class berth {
         friend sleepers;
         berth* below_ = nullptr;  // guarded by the sleepers' lock_
         bool asleep_ = false;     // the same
-        std::mutex lock_;
-        std::condition_variable changed_;
-        bool woken_ = false;  // guarded by its own lock_
+        std::atomic<std::uint32_t> woken_ = 0;
     };
 
     /// After work was made visible (by a seq_cst operation): wakes one, if one should be.
@@ -54,9 +53,9 @@ public:
             const std::lock_guard guard(lock_);
             if (self.asleep_) return unlist(self);
         }
-        std::unique_lock guard(self.lock_);
-        self.changed_.wait(guard, [&self] { return self.woken_; });
-        self.woken_ = false;
+        while (self.woken_.load(std::memory_order_relaxed) == 0)
+            detail::sleep_while(self.woken_, 0);
+        self.woken_.store(0, std::memory_order_relaxed);
     }
     /// Wakes the one that fell asleep last; false: all are awake.
     bool wake_one() noexcept {
@@ -66,9 +65,8 @@ public:
             if (!(b = first_)) return false;
             unlist(*b);
         }
-        const std::lock_guard guard(b->lock_);
-        b->woken_ = true;
-        b->changed_.notify_one();
+        b->woken_.store(1, std::memory_order_relaxed);
+        detail::wake_sleeper(b->woken_);  // without the lock, which it would meet
         return true;
     }
 
@@ -81,6 +79,9 @@ private:
         counts_.wake();
     }
 
+    // A berth's woken_ is set once for each time it was listed, by who took it off; its worker, who
+    // waits for that, clears it before it is listed again. relaxed: it says nothing else; lock_
+    // orders one time after the other, and what a worker is woken for it looks for itself.
     parking counts_;
     std::mutex lock_;
     berth* first_ = nullptr;  // guarded by lock_
