@@ -15,14 +15,34 @@ TEST_CASE("injection_queue: gives back what one thread put, in order, and knows 
     injection_queue::reader reader(queue);
     std::vector<work> w(100);
     CHECK(queue.empty());
+    CHECK_FALSE(queue.has_some());
     CHECK(queue.take(reader) == nullptr);
     for (work& each : w) queue.put(each);
     for (work& each : w) {
         CHECK_FALSE(queue.empty());
+        CHECK(queue.has_some());
         REQUIRE(queue.take(reader) == &each);
     }
     CHECK(queue.empty());
+    CHECK_FALSE(queue.has_some());
     CHECK(queue.take(reader) == nullptr);
+}
+
+TEST_CASE("injection_queue: what is queued waits for no more than one that came later") {
+    injection_queue queue;
+    injection_queue::reader reader(queue);
+    std::vector<work> w(40);
+    for (std::size_t i = 0; i != 20; ++i) queue.put(w[i]);  // all but one are queued
+    std::size_t early = 0;
+    for (std::size_t i = 20; i != w.size(); ++i) {
+        const work* taken = queue.take(reader);
+        REQUIRE(taken);
+        early += taken < &w[20];
+        queue.put(w[i]);  // finds room before them now and then
+    }
+    CHECK(early >= 10);
+    for (std::size_t i = 0; i != 20; ++i) CHECK(queue.take(reader));
+    CHECK(queue.empty());
 }
 
 TEST_CASE("injection_queue: what several threads put, several take, each piece once") {

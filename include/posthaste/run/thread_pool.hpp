@@ -28,8 +28,8 @@ namespace posthaste {
 
 /// Runs work on n threads, and one more that sleeps until timers are due. A worker looks for work
 /// in its next-up slot, its own ring, the queue for everybody, the rings of the others; then it
-/// spins a little, less if that has not paid lately; then it sleeps. An idle pool uses no
-/// processor time.
+/// spins a little, less if that has not paid lately, and not at all if it has slept long each time;
+/// then it sleeps. An idle pool uses no processor time.
 ///
 /// Ordering   none between pieces of work.
 /// Threads    any. Destroying it is for a thread that is none of its own; what is ready then still
@@ -187,6 +187,7 @@ private:
         unsigned turns = 0;
         unsigned in_a_row = 0;  // pieces of work taken from `next`
         unsigned spin_limit = 64;
+        unsigned long_sleeps = 0;  // in a row
         next_slot next;
         work_ring ring;
         std::thread thread;
@@ -224,11 +225,12 @@ private:
         return threads;
     }
     void start() {
-        clock_thread_ = std::thread(
-            [this] { clock_.run([this](time_point now) { return watch_workers(now); }); });
         for (const auto& w : workers_) {
             w->thread = std::thread([this, &self = *w] { work_until_stopped(self); });
         }
+        // The last one: it sleeps most of its life, and is not to be what the kernel spreads.
+        clock_thread_ = std::thread(
+            [this] { clock_.run([this](time_point now) { return watch_workers(now); }); });
     }
     bool has_visitors() const noexcept {
         return visitors_.load(std::memory_order_acquire) != 0;  // (1)
@@ -258,9 +260,13 @@ private:
     void stop_search() noexcept {
         sleepers_.stop_search([this] { return anything_to_do(); });
     }
-    // Spins for a while; as many rounds as have paid lately.
+    // Spins for a while; as many rounds as have paid lately. No fewer than it takes to wake another
+    // thread: two who answer each other would both sleep each time, once one of them did. Where it
+    // has slept long each time, not at all: nothing would have come, and a thread that has used
+    // little of its processor is put before the one that wakes it, and begins at once.
     work* search(worker& self, bool& searching) noexcept {
         detail::give_all_back();
+        if (self.long_sleeps >= 4) return nullptr;
         if (!searching) searching = sleepers_.start_search(size());
         if (!searching) return nullptr;
         for (unsigned i = 0; i != self.spin_limit; ++i) {
@@ -268,10 +274,10 @@ private:
                 self.spin_limit = std::min(self.spin_limit * 2, 512u);
                 return w;
             }
-            for (int p = 0; p != 8; ++p) detail::pause();
+            for (int p = 0; p != 8 && !shared_.has_some(); ++p) detail::pause();
             if (stopping_.load(std::memory_order_relaxed)) break;
         }
-        self.spin_limit = std::max(self.spin_limit / 2, 8u);
+        self.spin_limit = std::max(self.spin_limit / 2, 32u);
         return nullptr;
     }
     bool anything_to_do() const noexcept {
@@ -280,9 +286,12 @@ private:
                            [](const auto& w) { return !w->ring.empty() || w->next.to_steal(); });
     }
     void sleep(worker& self, bool searching) noexcept {
+        constexpr duration longest_search = std::chrono::microseconds(100);
+        const time_point from = now();
         sleepers_.sleep(self.berth, searching, [this] {
             return anything_to_do() || stopping_.load(std::memory_order_relaxed);
         });
+        self.long_sleeps = now() - from < longest_search ? 0 : self.long_sleeps + 1;
     }
 
     // Ends the inline calls whose time is over; finds workers that do not come back from a piece of
