@@ -24,23 +24,30 @@ struct state {
     int left = 0, refusals = 0;
 };
 
-// The owner puts `puts` pieces of work and takes some; each thief steals, and takes what it stole.
-// With a ring this small, each slot is used several times.
 template <std::uint32_t Capacity>
-world::script thieves(int puts, int takes, int count, int steals) {
+auto rings() {
     auto s = world::fresh<state<Capacity>>();
     world::name(s->owners, "owner's ring");
     world::name(s->first_thiefs, "1st thief's ring");
     world::name(s->second_thiefs, "2nd thief's ring");
     for (std::size_t i = 0; i != s->jobs.size(); ++i)
         world::name(s->jobs[i], "job", static_cast<int>(i));
+    return s;
+}
 
-    const auto run = [](posthaste::work* w) {
-        if (!w) return;
-        job& j = static_cast<job&>(*w);
-        world::demand(++j.taken == 1, "taken twice");
-        j.content.write();
-    };
+void run(posthaste::work* w) {
+    if (!w) return;
+    job& j = static_cast<job&>(*w);
+    world::demand(++j.taken == 1, "taken twice");
+    j.content.write();
+}
+
+// The owner puts `puts` pieces of work and takes some; each thief steals, and takes what it stole.
+// With a ring this small, each slot is used several times.
+template <std::uint32_t Capacity>
+world::script thieves(int puts, int takes, int count, int steals) {
+    const auto s = rings<Capacity>();
+
     world::script script;
     script.names = {"owner", "1st thief", "2nd thief"};
     script.threads.push_back([=] {
@@ -75,17 +82,7 @@ world::script thieves(int puts, int takes, int count, int steals) {
 
 // Thieves that steal from one another.
 world::script round_about() {
-    auto s = world::fresh<state<2>>();
-    world::name(s->owners, "owner's ring");
-    world::name(s->first_thiefs, "thief's ring");
-    for (std::size_t i = 0; i != s->jobs.size(); ++i)
-        world::name(s->jobs[i], "job", static_cast<int>(i));
-    const auto run = [](posthaste::work* w) {
-        if (!w) return;
-        job& j = static_cast<job&>(*w);
-        world::demand(++j.taken == 1, "taken twice");
-        j.content.write();
-    };
+    const auto s = rings<2>();
     world::script script;
     script.names = {"owner", "thief"};
     script.threads.push_back([=] {
@@ -113,18 +110,7 @@ world::script round_about() {
 
 // A thief steals two, keeps one of them in its ring, and is robbed of it.
 world::script handed_on() {
-    auto s = world::fresh<state<4>>();
-    world::name(s->owners, "owner's ring");
-    world::name(s->first_thiefs, "1st thief's ring");
-    world::name(s->second_thiefs, "2nd thief's ring");
-    for (std::size_t i = 0; i != s->jobs.size(); ++i)
-        world::name(s->jobs[i], "job", static_cast<int>(i));
-    const auto run = [](posthaste::work* w) {
-        if (!w) return;
-        job& j = static_cast<job&>(*w);
-        world::demand(++j.taken == 1, "taken twice");
-        j.content.write();
-    };
+    const auto s = rings<4>();
     world::script script;
     script.names = {"owner", "1st thief", "2nd thief"};
     script.threads.push_back([=] {
@@ -141,6 +127,35 @@ world::script handed_on() {
     script.at_end = [=] {
         while (auto* w = s->owners.take()) run(w);
         for (std::size_t i = 0; i != 3; ++i) world::demand(s->jobs[i].taken == 1, "lost");
+    };
+    return script;
+}
+
+// Who finds the ring full takes the two oldest out together, while others steal.
+world::script makes_room(int count) {
+    const auto s = rings<4>();
+    world::script script;
+    script.names = {"owner", "1st thief", "2nd thief"};
+    script.threads.push_back([=] {
+        std::array<posthaste::work*, 2> oldest{};
+        for (std::size_t i = 0; i != 6; ++i) {
+            s->jobs[i].content.write();
+            if (s->owners.put(s->jobs[i])) continue;
+            if (s->owners.take(oldest))
+                for (posthaste::work* w : oldest) run(w);
+            world::demand(s->owners.put(s->jobs[i]), "there is room now");
+        }
+    });
+    for (int t = 0; t != count; ++t) {
+        script.threads.push_back([=] {
+            auto& mine = t == 0 ? s->first_thiefs : s->second_thiefs;
+            run(mine.steal_from(s->owners));
+            while (auto* w = mine.take()) run(w);
+        });
+    }
+    script.at_end = [=] {
+        while (auto* w = s->owners.take()) run(w);
+        for (job& j : s->jobs) world::demand(j.taken == 1, "lost");
     };
     return script;
 }
@@ -183,5 +198,6 @@ int main() {
     r.add("ring of 4: what was stolen is stolen", [] { return handed_on(); });
     r.add("ring of 2: 3 puts, 1 take, 2 thieves", [] { return thieves<2>(3, 1, 2, 1); });
     r.add("ring of 4: 5 puts, 2 takes, 1 thief", [] { return thieves<4>(5, 2, 1, 2); });
+    r.add("ring of 4: the owner makes room, 1 thief", [] { return makes_room(1); });
     return r.end();
 }

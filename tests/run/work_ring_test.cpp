@@ -39,6 +39,26 @@ TEST_CASE("work_ring: a thief takes the older half, and the last of it to run") 
     }
 }
 
+TEST_CASE("work_ring: its owner takes the oldest together, or none where there are too few") {
+    std::vector<work> w(2 * work_ring::capacity);
+    work_ring ring;
+    std::array<work*, 60> some{};
+    std::size_t put = 0, taken = 0;
+    for (int round = 0; round != 9; ++round) {
+        while (put - taken != work_ring::capacity && put != w.size()) REQUIRE(ring.put(w[put++]));
+        REQUIRE(ring.room() == work_ring::capacity - (put - taken));
+        CHECK(ring.ahead(7) == (put - taken > 7 ? &w[taken + 7] : nullptr));
+        const bool enough = put - taken >= some.size();
+        CHECK(ring.take(some) == enough);
+        for (std::size_t i = 0; enough && i != some.size(); ++i) REQUIRE(some[i] == &w[taken++]);
+    }
+    CHECK(w.size() - taken < some.size());
+    while (work* next = ring.take()) REQUIRE(next == &w[taken++]);
+    CHECK(taken == w.size());
+    CHECK(ring.room() == work_ring::capacity);
+    CHECK(ring.ahead(0) == nullptr);
+}
+
 TEST_CASE("work_ring: gives what a queue would give, whatever is done in whatever order") {
     for (unsigned seed = 1; seed != 30; ++seed) {
         std::minstd_rand random(seed);

@@ -6,6 +6,7 @@
 #include <posthaste/detail/exceptions.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/detail/spin_lock.hpp>
+#include <posthaste/run/bundle.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/run/injection_queue.hpp>
 #include <posthaste/run/next_slot.hpp>
@@ -17,6 +18,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -36,7 +38,8 @@ namespace posthaste {
 ///            runs, on the destroying thread.
 /// Errors     the constructor: std::invalid_argument for a number of threads that is not 1 to
 ///            4096, std::system_error without threads.
-/// Cost       post() on a worker: one exchange; from outside: the shared queue, and a wake-up if
+/// Cost       post() on a worker: one exchange, and what does not fit into its ring goes to the
+///            shared queue 60 at a time; from outside: the shared queue, and a wake-up if
 ///            all sleep.
 class thread_pool final : public executor {
 public:
@@ -146,7 +149,20 @@ private:
         worker(thread_pool& p, std::size_t i) : pool(p), index(i), reader(p.shared_) {}
 
         void put(work& w) noexcept {
+            if (!ring.put(w)) put_into_full(w);
+        }
+        POSTHASTE_NOINLINE void put_into_full(work& w) noexcept {
+            if (bundle* const b = bundle::of(ring, &worker::unpack)) pool.shared_.put(*b);
             if (!ring.put(w)) pool.shared_.put(w);
+        }
+        static void unpack(work& w) noexcept {
+            worker& self = *static_cast<worker*>(detail::this_thread().worker);
+            bundle& b = static_cast<bundle&>(w);
+            work& first = b.unpack(self.ring);
+            if (b.empty()) b.end();
+            else self.pool.shared_.put(b);
+            self.pool.sleepers_.work_is_there();  // until now what was in it was to be seen nowhere
+            self.run(first);
         }
         // The next piece of work, without waiting for one.
         work* find() noexcept {
@@ -157,9 +173,15 @@ private:
                 if (work* w = next.take()) return w;
             }
             in_a_row = 0;
-            if (work* w = ring.take()) return w;
+            if (work* w = ring.take()) return fetch_ahead(), w;
             if (work* w = next.take()) return w;
             return look_around();
+        }
+        // Of a task that has not run since it was spawned three lines are used at once.
+        void fetch_ahead() const noexcept {
+            const auto soon = reinterpret_cast<std::uintptr_t>(ring.ahead(3));
+            for (std::uintptr_t line = 0; soon != 0 && line != 3; ++line)
+                detail::prefetch(reinterpret_cast<const void*>(soon + line * detail::cache_line));
         }
         work* look_around() noexcept {
             if (work* w = pool.shared_.take(reader)) return w;

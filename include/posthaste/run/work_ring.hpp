@@ -17,7 +17,7 @@ namespace posthaste {
 ///
 /// Ordering   what was done before put() happens before the take() or steal() that returns it.
 /// Requires   Capacity is 2, 4, 8, ...: the counts of puts and takes run over.
-/// Threads    put(), take() and steal_from() the owner; empty() and being stolen from, any.
+/// Threads    empty() and being stolen from, any; the rest the owner.
 /// Cost       no allocation; put() one exchange, take() one compare-exchange.
 template <typename Atomics = detail::std_atomics, std::uint32_t Capacity = 256>
 class basic_work_ring {
@@ -48,6 +48,35 @@ public:
                 return w;
             }
         }
+    }
+
+    /// Takes the oldest ones, so many as there is room for in `into`, or none if there are fewer.
+    template <std::size_t Count>
+        requires(Count <= Capacity)
+    bool take(std::array<work*, Count>& into) noexcept {
+        constexpr std::uint32_t count = Count;
+        const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
+        std::uint32_t head = head_.load(std::memory_order_relaxed);
+        while (tail - head >= count) {
+            for (std::uint32_t i = 0; i != count; ++i)
+                into[i] = slots_[(head + i) % capacity].load(std::memory_order_relaxed);
+            if (head_.compare_exchange_weak(head, head + count, std::memory_order_release,  // (3)
+                                            std::memory_order_relaxed)) {
+                return true;
+            }
+        }
+        return false;
+    }
+    /// The owner has at least so much.
+    std::uint32_t room() const noexcept {
+        return capacity -
+               (tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed));
+    }
+    /// What the owner takes so many takes later, should nobody steal it; nullptr: nothing yet.
+    const work* ahead(std::uint32_t takes) const noexcept {
+        const std::uint32_t head = head_.load(std::memory_order_relaxed);
+        if (tail_.load(std::memory_order_relaxed) - head <= takes) return nullptr;
+        return slots_[(head + takes) % capacity].load(std::memory_order_relaxed);
     }
 
     /// Takes half of what `victim` has into this ring, which must be empty; gives one of it.
