@@ -374,3 +374,29 @@ TEST_CASE("task: a result may be made from what the body returns") {
     STATIC_REQUIRE_FALSE(std::is_copy_constructible_v<task<int>>);
     STATIC_REQUIRE(std::is_nothrow_move_constructible_v<task<int>>);
 }
+
+TEST_CASE("task: what the end of its body throws takes the place of the value") {
+    testing::no_frames_left frames;
+    struct thrower {
+        explicit thrower(const char* t) noexcept : text(t) {}
+        thrower(const thrower&) = delete;
+        ~thrower() noexcept(false) { throw std::runtime_error(text); }
+        const char* text;
+    };
+    int alive = 0;
+    const auto fails = [&]() -> task<counted> {
+        const thrower last("at the end");
+        co_return counted(alive);
+    };
+    const auto tries_again = [&]() -> task<std::string> {
+        try {
+            const thrower last("at the end");
+            co_return std::string(100, 'a');
+        } catch (const std::runtime_error&) {}
+        co_return std::string(100, 'b');
+    };
+    simulation world;
+    CHECK_THROWS_WITH(sync_wait(world, fails()), "at the end");
+    CHECK(alive == 0);
+    CHECK(sync_wait(world, tries_again()) == std::string(100, 'b'));
+}

@@ -41,15 +41,15 @@ class promise_base : public frame {
 public:
     using ended_fn = void (*)(promise_base&) noexcept;
 
-    static void* operator new(std::size_t size) {
+    POSTHASTE_ALWAYS_INLINE static void* operator new(std::size_t size) {
         void* memory = allocate(size);
         if (!memory) raise(std::bad_alloc());
         frame_born();
         return memory;
     }
-    static void operator delete(void* memory) noexcept {
+    POSTHASTE_ALWAYS_INLINE static void operator delete(void* memory, std::size_t size) noexcept {
         frame_gone();
-        deallocate(memory);
+        deallocate(memory, size);
     }
 
     std::suspend_always initial_suspend() const noexcept { return {}; }
@@ -96,27 +96,25 @@ public:
 
     /// Starts it here, on top of what runs; true if it has ended. Otherwise whoever ends it calls
     /// `ended`, and it must not be touched any more.
-    POSTHASTE_NOINLINE bool start_here() noexcept {
+    POSTHASTE_OF_THIS_THREAD bool start_here() noexcept {
         thread_state& here = this_thread_inlined();
-        if (here.depth >= max_depth) {
-            phase_.store(phase::left_alone, std::memory_order_relaxed);
-            at->transfer(*this);
-            return false;
-        }
+        if (here.depth >= max_depth) return start_by_transfer();
         ++here.depth;
         const promise_base* const below = std::exchange(here.started, this);
         self.resume();
         here.started = below;
         --here.depth;
-        if (phase_.load(std::memory_order_acquire) == phase::over) return true;  // (1)
-        return phase_.exchange(phase::left_alone, std::memory_order_acq_rel) == phase::over;  // (2)
+        return phase_.load(std::memory_order_acquire) == phase::over || leave_alone();  // (1)
     }
     /// At its end: true if its starter will see to the rest.
-    bool starter_is_here() noexcept {
-        if (this_thread().started == this) {  // on this very stack, whatever came between
-            phase_.store(phase::over, std::memory_order_relaxed);
-            return true;
-        }
+    bool starter_is_here() noexcept { return ends_on_starter() || ends_elsewhere(); }
+    /// The same in two steps: on its starter's very stack, whatever came between, and elsewhere.
+    POSTHASTE_OF_THIS_THREAD bool ends_on_starter() noexcept {
+        if (this_thread_inlined().started != this) return false;
+        phase_.store(phase::over, std::memory_order_relaxed);
+        return true;
+    }
+    POSTHASTE_NOINLINE bool ends_elsewhere() noexcept {
         return phase_.exchange(phase::over, std::memory_order_acq_rel) == phase::started;  // (2)
     }
     /// For a task that is posted instead of started here.
@@ -129,10 +127,21 @@ protected:
     /// Suspended elsewhere than at its end, it comes to it all the same. The last access, as there.
     void end_here() noexcept { ended_(*this); }
 
-    explicit promise_base(std::coroutine_handle<> h) noexcept : frame(h) {}
+    explicit promise_base(std::coroutine_handle<> h) noexcept : frame(h, not_yet_placed()) {}
     ~promise_base() = default;
 
+    enum class outcome : unsigned char { none, value, thrown };
+
 private:
+    POSTHASTE_NOINLINE bool start_by_transfer() noexcept {
+        phase_.store(phase::left_alone, std::memory_order_relaxed);
+        at->transfer(*this);
+        return false;
+    }
+    POSTHASTE_NOINLINE bool leave_alone() noexcept {
+        return phase_.exchange(phase::left_alone, std::memory_order_acq_rel) == phase::over;  // (2)
+    }
+
     // An awaiter that stays where it is; g++ 12 would copy it, did await_transform return it as it
     // is.
     template <typename Awaiter>
@@ -169,8 +178,14 @@ private:
     // relaxed: before anyone else can run the task, or on the starter's own thread.
     enum class phase : unsigned char { started, left_alone, over };
     std::atomic<phase> phase_ = phase::started;
-    ended_fn ended_ = nullptr;
-    void* owner_ = nullptr;
+
+protected:
+    outcome outcome_ = outcome::none;  ///< a task's; here is room for it
+
+private:
+    [[maybe_unused]] bool unused_ = false;  // makes one store of `noted` and these three
+    ended_fn ended_;  // by place(), as the next
+    void* owner_;
 };
 
 }  // namespace detail

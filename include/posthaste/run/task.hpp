@@ -12,62 +12,102 @@
 #include <memory>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 namespace posthaste {
 
 namespace detail {
 
-/// The outcome of a task: nothing yet, a value, or an exception.
-template <typename T>
-class task_promise final : public promise_base {
-    using stored = std::conditional_t<std::is_reference_v<T>, std::add_pointer_t<T>, T>;
+/// A promise with an outcome: nothing yet, a value, or an exception.
+template <typename Stored>
+class outcome_promise : public promise_base {
+public:
+    void unhandled_exception() noexcept {
+        drop();
+        std::construct_at(&thrown_, std::current_exception());
+        outcome_ = outcome::thrown;
+    }
+    /// For who was told so, or has not started it.
+    bool has_ended() const noexcept { return outcome_ != outcome::none; }
+    /// What it threw; null if it did not.
+    std::exception_ptr thrown() const noexcept {
+        return outcome_ == outcome::thrown ? thrown_ : nullptr;
+    }
+    /// nullptr if it gave none.
+    Stored* value() noexcept {
+        return outcome_ == outcome::value ? std::addressof(value_) : nullptr;
+    }
 
+protected:
+    explicit outcome_promise(std::coroutine_handle<> h) noexcept : promise_base(h) {}
+    ~outcome_promise() { drop(); }
+
+    // A second time, if something threw after the first.
+    template <typename... Args>
+    void give(Args&&... args) noexcept(std::is_nothrow_constructible_v<Stored, Args...>) {
+        if (outcome_ != outcome::none) start_anew();
+        std::construct_at(std::addressof(value_), std::forward<Args>(args)...);
+        outcome_ = outcome::value;
+    }
+    Stored& given() {
+        if (outcome_ != outcome::value) rethrow_it();
+        return value_;
+    }
+
+private:
+    [[noreturn]] POSTHASTE_NOINLINE void rethrow_it() {
+        POSTHASTE_ASSERT(outcome_ == outcome::thrown);
+        rethrow(thrown_);
+    }
+    POSTHASTE_NOINLINE void start_anew() noexcept {
+        drop();
+        outcome_ = outcome::none;
+    }
+    void drop() noexcept {
+        if constexpr (!std::is_trivially_destructible_v<Stored>) {
+            if (outcome_ == outcome::value) std::destroy_at(std::addressof(value_));
+        }
+        if (outcome_ == outcome::thrown) std::destroy_at(&thrown_);
+    }
+
+    union {
+        Stored value_;
+        std::exception_ptr thrown_;
+    };
+};
+
+template <typename T>
+using stored_for = std::conditional_t<std::is_reference_v<T>, std::add_pointer_t<T>, T>;
+
+template <typename T>
+class task_promise final : public outcome_promise<stored_for<T>> {
 public:
     task_promise() noexcept
-        : promise_base(std::coroutine_handle<task_promise>::from_promise(*this)) {}
+        : outcome_promise<stored_for<T>>(std::coroutine_handle<task_promise>::from_promise(*this)) {
+    }
     task<T> get_return_object() noexcept;
 
     template <typename U = T>
         requires std::constructible_from<T, U>
     void return_value(U&& value) noexcept(std::is_nothrow_constructible_v<T, U>) {
-        if constexpr (std::is_reference_v<T>) outcome_.template emplace<1>(std::addressof(value));
-        else outcome_.template emplace<1>(std::forward<U>(value));
-    }
-    void unhandled_exception() noexcept { outcome_.template emplace<2>(std::current_exception()); }
-
-    /// nullptr if it gave none.
-    stored* value() noexcept { return std::get_if<1>(&outcome_); }
-    /// What it threw; null if it did not.
-    std::exception_ptr thrown() const noexcept {
-        return outcome_.index() == 2 ? *std::get_if<2>(&outcome_) : nullptr;
+        if constexpr (std::is_reference_v<T>) this->give(std::addressof(value));
+        else this->give(std::forward<U>(value));
     }
     T take() {
-        if (outcome_.index() == 2) rethrow(*std::get_if<2>(&outcome_));
-        POSTHASTE_ASSERT(outcome_.index() == 1);
-        if constexpr (std::is_reference_v<T>) return static_cast<T>(**std::get_if<1>(&outcome_));
-        else return std::move(*std::get_if<1>(&outcome_));
+        if constexpr (std::is_reference_v<T>) return static_cast<T>(*this->given());
+        else return std::move(this->given());
     }
-
-private:
-    std::variant<std::monostate, stored, std::exception_ptr> outcome_;
 };
 
+struct nothing_to_give {};
+
 template <>
-class task_promise<void> final : public promise_base {
+class task_promise<void> final : public outcome_promise<nothing_to_give> {
 public:
     task_promise() noexcept
-        : promise_base(std::coroutine_handle<task_promise>::from_promise(*this)) {}
+        : outcome_promise(std::coroutine_handle<task_promise>::from_promise(*this)) {}
     task<void> get_return_object() noexcept;
-    void return_void() const noexcept {}
-    void unhandled_exception() noexcept { thrown_ = std::current_exception(); }
-    std::exception_ptr thrown() const noexcept { return thrown_; }
-    void take() {
-        if (thrown_) rethrow(thrown_);
-    }
-
-private:
-    std::exception_ptr thrown_;
+    void return_void() noexcept { give(); }
+    void take() { given(); }
 };
 
 }  // namespace detail
@@ -101,7 +141,7 @@ public:
 
     auto operator co_await() && noexcept {
         POSTHASTE_ASSERT(handle_ && "co_await: the task is empty, or was awaited before");
-        return awaiting(std::move(*this));
+        return awaiting(let_go());
     }
 
     /// For those who start tasks by other means than co_await.
@@ -121,17 +161,18 @@ private:
     class awaiting {
     public:
         static constexpr bool keeps_home = true;
-        explicit awaiting(task t) noexcept : task_(std::move(t)) {}
+        explicit awaiting(std::coroutine_handle<promise_type> h) noexcept : handle_(h) {}
+        awaiting(const awaiting&) = delete;
+        ~awaiting() { handle_.destroy(); }
         bool await_ready() const noexcept { return false; }
         template <homed Promise>
         bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
             frame& parent = h.promise();
-            detail::promise_base& child = task_.promise();
+            detail::promise_base& child = handle_.promise();
             child.place(
                 *parent.at, parent.under,
                 [](detail::promise_base& p) noexcept {
-                    frame& up = *static_cast<frame*>(p.owner());
-                    if (!p.starter_is_here()) up.at->transfer(up);
+                    if (!p.ends_on_starter()) end_elsewhere(p);
                 },
                 &parent);
             return !child.start_here();
@@ -142,10 +183,15 @@ private:
                           "co_await: a posthaste::task has no home in this coroutine; "
                           "await it in a posthaste::task, or use sync_wait()");
         }
-        T await_resume() { return task_.promise().take(); }
+        T await_resume() { return handle_.promise().take(); }
 
     private:
-        task task_;
+        POSTHASTE_NOINLINE static void end_elsewhere(detail::promise_base& p) noexcept {
+            frame& up = *static_cast<frame*>(p.owner());
+            if (!p.ends_elsewhere()) up.at->transfer(up);
+        }
+
+        const std::coroutine_handle<promise_type> handle_;
     };
 
     std::coroutine_handle<promise_type> handle_;

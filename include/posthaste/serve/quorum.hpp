@@ -118,7 +118,7 @@ public:
         for (const branch& b : branches_) {
             auto& p = b.promise();
             const bool decisive = &p == decisive_.load(std::memory_order_relaxed);
-            if (!p.owner()) continue;  // not started
+            if (!p.has_ended()) continue;  // not started
             if (!p.value()) all.add(thrown(p), decisive);
             else if (!*p.value()) all.add(p.value()->error(), decisive);
             else all.add_good();
@@ -141,7 +141,7 @@ private:
     }
     static result<T> take(const branch& b) {
         auto& p = b.promise();
-        if (!p.owner()) {
+        if (!p.has_ended()) {
             return failure::because(code::cancelled, effect::none, "decided before it began");
         }
         if (!p.value()) return thrown(p);

@@ -15,12 +15,12 @@ namespace posthaste {
 /// executor it goes on at, the context it works under.
 struct frame : work {
     std::coroutine_handle<> self;
-    home* at = nullptr;
-    const context* under = nullptr;
+    home* at;
+    const context* under;
     bool noted = false;  ///< the executor keeps a record of where this is parked
 
-    explicit frame(std::coroutine_handle<> h) noexcept : self(h) {
-        run = [](work& w) noexcept { static_cast<frame&>(w).self.resume(); };
+    explicit frame(std::coroutine_handle<> h) noexcept : frame(h, not_yet_placed()) {
+        at = nullptr, under = nullptr;
     }
     frame(const frame&) = delete;
     ~frame() {
@@ -32,6 +32,13 @@ struct frame : work {
     /// Tells the executor what this stands still for; only a simulation wants to know.
     void park(const char* on, std::string_view name = {}) noexcept { at->park(*this, on, name); }
     stop_token stop() const noexcept { return under ? under->stop() : stop_token(); }
+
+protected:
+    struct not_yet_placed {};
+    /// `at` and `under` are to be set before it is resumed.
+    frame(std::coroutine_handle<> h, not_yet_placed) noexcept : self(h) {
+        run = [](work& w) noexcept { static_cast<frame&>(w).self.resume(); };
+    }
 };
 
 inline void home::park(frame&, const char*, std::string_view) noexcept {}
