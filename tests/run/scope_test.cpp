@@ -14,9 +14,12 @@
 #include <posthaste/wait/sleep.hpp>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <coroutine>
+#include <cstddef>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -40,7 +43,52 @@ struct fragile {
     int left;
 };
 
+// Wakes the coroutine as it falls asleep, as another thread would, and then does something.
+struct woken_at_once {
+    static constexpr bool keeps_home = true;
+    const std::function<void()>& then;
+    bool await_ready() const noexcept { return false; }
+    template <homed Promise>
+    void await_suspend(std::coroutine_handle<Promise> h) const noexcept {
+        const std::function<void()>& f = then;
+        frame& me = h.promise();
+        me.run(me);  // *this may be gone
+        f();
+    }
+    void await_resume() const noexcept {}
+};
+
+// Of many sizes.
+template <std::size_t Size>
+task<std::size_t> stands_still() {
+    std::array<unsigned char, Size> all{1};
+    co_await yield();
+    co_return all[0];
+}
+template <std::size_t Size>
+task<> awaits() {
+    for (int i = 0; i != 4; ++i) static_cast<void>(co_await stands_still<Size>());
+}
+
 }  // namespace
+
+TEST_CASE("scope: a task that ended while its thread was in it is not taken for another one") {
+    testing::no_frames_left frames;
+    run_loop loop, another;
+    std::deque<testing::started> all;
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+        (all.emplace_back(another, awaits<1 + 16 * I>()), ...);
+    }(std::make_index_sequence<32>());
+    // Some of these have frames where that of the task was.
+    const std::function<void()> then = [&] { another.drive_ready(); };
+    const auto body = [&]() -> task<> {
+        scope s(co_await this_context);
+        s.spawn([&] { return woken_at_once{then}; });
+        co_await s.join();
+    };
+    sync_wait(loop, body());
+    for (testing::started& each : all) CHECK(each.ended());
+}
 
 TEST_CASE("scope: join() waits for all of its tasks, which run beside") {
     testing::no_frames_left frames;

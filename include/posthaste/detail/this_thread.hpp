@@ -12,15 +12,16 @@ class block_cache;
 class promise_base;
 
 /// One a thread, trivially destructible, so usable before any constructor and after every
-/// destructor of the thread. Never holds anything that belongs to a coroutine.
+/// destructor of the thread. Never holds anything that belongs to a coroutine; `started` says which
+/// one, to be compared, not to be touched.
 struct thread_state {
     const void* executor = nullptr;  ///< whose work runs here, nullptr outside of any
-    void* worker = nullptr;          ///< that executor's own record of this thread
-    unsigned depth = 0;              ///< coroutines started within one another
+    void* worker = nullptr;  ///< that executor's own record of this thread
+    unsigned depth = 0;  ///< coroutines started within one another
     const promise_base* started = nullptr;  ///< the latest of those
-    block_cache* blocks = nullptr;   ///< recycled memory
-    bool blocks_ended = false;       ///< the thread is past the end of its cache
-    unsigned trail_next = 0;         ///< the place in `trail` that is written next
+    block_cache* blocks = nullptr;  ///< recycled memory
+    bool blocks_ended = false;  ///< the thread is past the end of its cache
+    unsigned trail_next = 0;  ///< the place in `trail` that is written next
     std::array<std::uintptr_t, 4> trail{};  ///< see trail.hpp
     unsigned block_trail_next = 0;  ///< the same, for blocks
     std::array<std::uintptr_t, 16> block_trail{};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/detail/spin_lock.hpp>
+#include <posthaste/detail/this_thread.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/run/task.hpp>
 
@@ -80,7 +81,9 @@ private:
     public:
         struct promise_type final : detail::promise_base {
             promise_type() noexcept
-                : promise_base(std::coroutine_handle<promise_type>::from_promise(*this)) {}
+                : promise_base(std::coroutine_handle<promise_type>::from_promise(*this)) {
+                run = &scope::step;
+            }
             child get_return_object() noexcept { return child(*this); }
             void return_void() const noexcept {}
             void unhandled_exception() noexcept { thrown = std::current_exception(); }
@@ -119,12 +122,18 @@ private:
         p.place(home_, &under_, &scope::ended, this);
         p.start_by_post();
     }
-    // A frame is not destroyed within its own last step: its node takes one more turn for that.
-    static void ended(detail::promise_base& p) noexcept {
-        static_cast<void>(p.starter_is_here());
-        p.run = [](work& w) noexcept { bury(static_cast<child_promise&>(static_cast<frame&>(w))); };
-        p.at->transfer(p);
+    // Runs a task until it stands still. Its frame is not destroyed within its last step, but
+    // behind that, here: ended() tells by `started`, as the frame itself may be gone if it has not
+    // ended. So what is there is not its address, which may be another one's by then.
+    static void step(work& w) noexcept {
+        child_promise& p = static_cast<child_promise&>(static_cast<frame&>(w));
+        detail::thread_state& here = detail::this_thread();
+        const detail::promise_base* const below = here.started;
+        here.started = reinterpret_cast<const detail::promise_base*>(&below);
+        p.self.resume();
+        if (!std::exchange(here.started, below)) bury(p);
     }
+    static void ended(detail::promise_base&) noexcept { detail::this_thread().started = nullptr; }
     static void bury(child_promise& p) noexcept {
         scope& self = *static_cast<scope*>(p.owner());
         if (p.thrown) self.failed(std::move(p.thrown));
