@@ -13,6 +13,7 @@
 #include <chrono>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -33,6 +34,17 @@ struct ring : timer {
     explicit ring(std::function<void()> f)
         : timer([](timer& t) noexcept { static_cast<ring&>(t).body(); }), body(std::move(f)) {}
     std::function<void()> body;
+};
+
+struct patience : allowance_timer {
+    explicit patience(duration d)
+        : allowance_timer([](timer& t) noexcept { static_cast<patience&>(t).over = true; }) {
+        allowance = d;
+        counted = &when;
+    }
+    bool counts() const { return when.settled() != never; }
+    detail::due_time when;
+    bool over = false;
 };
 
 }  // namespace
@@ -169,6 +181,127 @@ TEST_CASE("run_loop: a timer that is due waits for one piece of work at most, an
     CHECK_FALSE(early);
     on = false;
     loop.drive_ready();
+}
+
+TEST_CASE("run_loop: an allowance begins to count with the next tick, or when there is no work") {
+    run_loop loop;
+    std::optional<patience> p;
+    time_point armed, last;  // by the coarse clock
+    int pieces = 0, early = 0, late = 0;
+    bool on = true;
+    const auto arm_anew = [&] {
+        p.emplace(1h);
+        pieces = 0;
+        armed = last = loop.coarse_now();
+        loop.arm_allowance(*p);
+    };
+    job next([&] {
+        const bool counts = p->counts();
+        const time_point t = loop.coarse_now();
+        if (++pieces <= 3 && t != armed) {  // before the loop knew which tick it is: once more
+            loop.disarm(*p);
+            arm_anew();
+            return loop.post(next);
+        }
+        if (counts && t == armed) ++early;
+        if (!counts && last != armed) ++late;  // here it has seen the next one
+        last = t;
+        on = !counts && late < 3;
+        if (on) loop.post(next);
+    });
+    job first([&] { arm_anew(), loop.post(next); });
+    const auto is_on = [](void* b) { return *static_cast<bool*>(b); };
+    loop.post(first);
+    CHECK(loop.drive_while(is_on, &on, never));
+    CHECK(early == 0);
+    CHECK(late == 0);
+    loop.disarm(*p);
+
+    patience soon(80ms), at_the_end(1h), bounded(1h), forgotten(1h), middle(1h), brief(79ms);
+    job arm([&] {
+        loop.arm_allowance(brief);
+        CHECK(brief.counts());  // a tick would be too much of that
+        loop.arm_allowance(soon);
+        loop.arm_allowance(forgotten);
+        loop.arm_allowance(middle);
+        loop.disarm(middle);
+        loop.disarm(forgotten);
+        bounded.due = loop.now() + 1ms;
+        loop.arm_allowance(bounded);
+        CHECK(bounded.counts());  // a timer whose time is known is not held back
+    });
+    const auto not_over = [](void* it) { return !static_cast<patience*>(it)->over; };
+    loop.post(arm);
+    CHECK(loop.drive_while(not_over, &soon, never));  // asleep meanwhile
+    CHECK(loop.drive_while(not_over, &bounded, never));
+    CHECK(loop.now() >= soon.when.settled());
+    CHECK_FALSE(forgotten.counts());
+    CHECK_FALSE(middle.counts());
+    loop.disarm(brief);
+
+    job at_last([&] { loop.arm_allowance(at_the_end); });
+    loop.post(at_last);
+    loop.drive_ready();
+    CHECK(at_the_end.counts());
+    loop.disarm(at_the_end);
+
+    patience elsewhere(1h);
+    loop.arm_allowance(elsewhere);  // not from its own thread
+    CHECK(elsewhere.counts());
+    loop.disarm(elsewhere);
+}
+
+TEST_CASE("run_loop: an allowance that was taken back does not begin to count") {
+    run_loop loop;
+    const int count = GENERATE(1, 3), which = GENERATE_COPY(range(0, count));
+    const int after = GENERATE(range(0, 4));
+    std::deque<patience> all;
+    for (int i = 0; i != count; ++i) all.emplace_back(1h);
+    patience& p = all[static_cast<std::size_t>(which)];
+    int pieces = 0;
+    bool on = true, counted = false;
+    job next([&] {
+        if (pieces < count) loop.arm_allowance(all[static_cast<std::size_t>(pieces)]);
+        if (pieces == which + after) loop.disarm(p), counted = p.counts();
+        if (++pieces < 40) loop.post(next);
+        else on = false;
+    });
+    const auto is_on = [](void* b) { return *static_cast<bool*>(b); };
+    loop.post(next);
+    CHECK(loop.drive_while(is_on, &on, never));
+    for (patience& each : all) {
+        CHECK(each.counts() == (&each != &p || counted));
+        loop.disarm(each);
+    }
+}
+
+TEST_CASE("run_loop: an allowance is taken back from elsewhere, counted or not") {
+    run_loop loop;
+    std::deque<patience> all;
+    for (int i = 0; i != 2000; ++i) all.emplace_back(i % 4 == 0 ? duration(10us) : duration(1h));
+    std::atomic<std::size_t> armed = 0;
+    std::atomic<bool> busy = true;
+    std::size_t n = 0;
+    job next([&] {
+        if (n < all.size()) {
+            loop.arm_allowance(all[n]);
+            armed.store(++n, std::memory_order_release);
+        }
+        if (busy) loop.post(next);
+    });
+    std::thread other([&] {
+        for (std::size_t i = 0; i != all.size(); ++i) {
+            while (armed.load(std::memory_order_acquire) <= i) std::this_thread::yield();
+            loop.disarm(all[i]);
+        }
+        busy = false;
+    });
+    const auto is_busy = [](void* b) { return static_cast<std::atomic<bool>*>(b)->load(); };
+    loop.post(next);
+    CHECK(loop.drive_while(is_busy, &busy, never));
+    other.join();
+    loop.drive_ready();
+    for (const patience& p : all) CHECK((!p.over || p.counts()));
 }
 
 TEST_CASE("run_loop: timers of any time are taken, and disarmed") {

@@ -3,6 +3,7 @@
 
 #include <posthaste/detail/coarse_clock.hpp>
 #include <posthaste/detail/recycler.hpp>
+#include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/run/timer_wheel.hpp>
 #include <posthaste/run/work_list.hpp>
@@ -18,7 +19,10 @@
 namespace posthaste {
 
 /// Runs work, in order of arrival, while a thread drives it: a whole program on main()'s thread, or
-/// the caller's side of sync_wait().
+/// the caller's side of sync_wait(). A timer that is due waits for one piece of work at most; what
+/// a call that stands still is allowed, if that is 80 ms or more and nothing else ends it, begins
+/// to be counted three pieces of work and a tick of the system (1 to 10 ms) later at most, or when
+/// there is nothing to do.
 ///
 /// Threads    any. One at a time drives it: another that would, waits meanwhile for what it is
 ///            after, as the first runs the work of all, and drives on when the first has gone.
@@ -43,17 +47,29 @@ public:
     time_point coarse_now() const noexcept override { return detail::coarse_clock::now(); }
     void arm(timer& t, time_point due) noexcept override {
         if (due == never) return;
-        const std::lock_guard guard(timers_mutex_);
-        timers_.arm(t, due);
-        look_at_timers_from(std::min(due, timers_looked_at_from()));
+        const std::lock_guard guard(timers_lock_);
+        put_in(t, due);
         if (here()) return;
         const std::lock_guard asleep(mutex_);  // within: it cannot fire before this is done
         rearmed_ = true;
         changed_.notify_one();
     }
+    void arm_allowance(allowance_timer& t) noexcept override {
+        if (!here() || t.due != never || t.counted->settled() != never ||
+            t.allowance < 4 * detail::coarse_clock::late)
+            return home::arm_allowance(t);
+        const std::lock_guard guard(timers_lock_);
+        if (!uncounted_) during_.store(fresh, std::memory_order_relaxed);
+        t.owner = &uncounted_;
+        t.before = nullptr;
+        t.next = std::exchange(uncounted_, &t);
+        if (t.next) t.next->before = &t;
+    }
     void disarm(timer& t) noexcept override {
-        const std::lock_guard guard(timers_mutex_);
+        const std::lock_guard guard(timers_lock_);
+        if (t.owner) return forget(t);
         timers_.disarm(t);
+        if (timers_.empty()) look_at_timers_from(never);
     }
 
     /// `done` is to be set by work of this loop.
@@ -105,6 +121,7 @@ private:
         on_stage(const on_stage&) = delete;
         ~on_stage() {
             if (!on_) return;
+            loop_.begin_to_count();
             detail::thread_state& t = detail::this_thread();
             t.executor = before_.executor;
             t.depth = before_.depth;
@@ -148,6 +165,7 @@ private:
     template <typename Done>
     void run_until(Done done, time_point limit) {
         while (!done()) {
+            if (tick_is_over()) begin_to_count();
             fire_timers();
             if (run_one()) {
                 if (++turns_ % 64 == 0) collect(time_point::min());  // others have their turn
@@ -163,14 +181,52 @@ private:
         w->run(*w);
         return true;
     }
+    // An allowance that is taken back before it begins to count costs no look at the exact clock:
+    // most are, and soon.
+    bool tick_is_over() noexcept {
+        const duration::rep during = during_.load(std::memory_order_relaxed);
+        if (during == none) return false;
+        const bool first = during == fresh, second = during == seen_once;
+        const duration::rep tick_now = first ? seen_once : coarse_now().time_since_epoch().count();
+        if (!first && !second) return during != tick_now;
+        during_.store(tick_now, std::memory_order_relaxed);
+        return false;
+    }
+    void begin_to_count() noexcept {
+        const std::lock_guard guard(timers_lock_);
+        during_.store(none, std::memory_order_relaxed);
+        timer* t = std::exchange(uncounted_, nullptr);
+        if (!t) return;
+        const time_point begin = now();
+        while (t->next) t = t->next;
+        while (t) {  // in the order of their arming
+            allowance_timer& a = static_cast<allowance_timer&>(*std::exchange(t, t->before));
+            a.owner = nullptr;
+            put_in(a, std::min(a.due, a.counted->settle_by(begin, a.allowance)));
+        }
+    }
+    // Both under timers_lock_.
+    void put_in(timer& t, time_point due) noexcept {
+        timers_.arm(t, due);
+        look_at_timers_from(std::min(due, timers_looked_at_from()));
+    }
+    void forget(timer& t) noexcept {
+        (t.before ? t.before->next : uncounted_) = t.next;
+        if (t.next) t.next->before = t.before;
+        t.owner = nullptr;
+        if (!uncounted_) during_.store(none, std::memory_order_relaxed);
+    }
     void fire_timers() noexcept {
         if (timers_looked_at_from() == never) return;
+        if (read_lately_ == never &&
+            coarse_now() + detail::coarse_clock::late < timers_looked_at_from())
+            return;
         // As a rule what just ran has read the clock: once more would cost as much as all of this.
         // If it has gone on long after that, a timer waits for one more piece of work.
         const time_point t = read_lately_ != never ? read_lately_ : now();
         read_lately_ = never;
         if (t < timers_looked_at_from()) return;
-        const std::lock_guard guard(timers_mutex_);
+        const std::lock_guard guard(timers_lock_);
         timers_.advance(t);
         look_at_timers_from(timers_.next_due());
     }
@@ -184,7 +240,8 @@ private:
     bool collect(time_point limit) noexcept {
         if (limit != time_point::min()) {
             detail::give_all_back();
-            const std::lock_guard guard(timers_mutex_);
+            begin_to_count();
+            const std::lock_guard guard(timers_lock_);
             limit = std::min(limit, timers_.next_due());
         }
         std::unique_lock guard(mutex_);
@@ -206,11 +263,18 @@ private:
     std::condition_variable changed_;
     work_list inbox_;  // guarded by mutex_
     bool rearmed_ = false;  // guarded by mutex_: another thread armed a timer
-    std::mutex timers_mutex_;
-    timer_wheel timers_;  // guarded by timers_mutex_
-    // None is due before. Written under timers_mutex_; relaxed: for a first look without the lock.
+    detail::spin_lock timers_lock_;
+    timer_wheel timers_;  // guarded by timers_lock_
+    timer* uncounted_ = nullptr;  // the same; those that do not count yet, the latest first
+    // None is due before. Written under timers_lock_; relaxed: for a first look without the lock.
     // Whoever arms a timer from elsewhere passes mutex_ afterwards, as collect() does.
     std::atomic<duration::rep> look_from_ = never.time_since_epoch().count();
+    // How uncounted_ was found since it was filled: not yet, once, and then the tick of the second
+    // time, with which later ones are compared: most are taken back before. relaxed: a hint, should
+    // another thread take the last one back just then.
+    static constexpr duration::rep none = never.time_since_epoch().count();
+    static constexpr duration::rep fresh = none - 1, seen_once = none - 2;
+    std::atomic<duration::rep> during_ = none;
 };
 
 }  // namespace posthaste

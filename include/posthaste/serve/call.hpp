@@ -51,9 +51,7 @@ public:
         const context& ctx = *f.under;
         if (ctx.stop_requested()) return refuse(code::cancelled);
 
-        const time_point bound = ctx.deadline();  // the caller's own
-        const duration allowance = allowance_;
-        if (allowance <= duration::zero() || (bound != never && bound <= f.at->now())) {
+        if (allowance_ <= duration::zero() || ctx.over()) {
             return refuse(code::deadline_exceeded, "it had passed before the call");
         }
         caller_ = request_->caller = &f;
@@ -72,13 +70,13 @@ public:
         if (can_be && !request_->only_room && !route.how->streams)
             here = endpoint_->claim(*envelope_);
         if (!here) {
-            const bool stands = go_elsewhere(f, bound, allowance, can_be, here);
+            const bool stands = go_elsewhere(f, can_be, here);
             if (!here) return stands;
         } else if (route.how->suspends) {
             kept_ = to_.owner.lock();
         }
         stage_ = stage::under_way;
-        return run_inline(*here, f, bound, allowance);
+        return run_inline(*here, f);
     }
 
     /// How it ended, at the caller's, once. False: there is no answer in the envelope; ask why().
@@ -134,6 +132,10 @@ private:
                                begun     ? detail::literal("the handler was running")
                                : in_room ? detail::literal("waiting for room")
                                          : detail::literal("it was still queued"));
+        if (stood_ && stood_->due.counted) {
+            const time_point due = request_->due.settled();
+            if (due != never) request_->begun_at = due - stood_->due.allowance;
+        }
         if (expired) {  // who cancels asks for no explanation, which would take memory
             const whereabouts where = endpoint_->look_for(*envelope_, begun, in_room);
             detail::guarded([&] { f.detail(where.text()); }, [](const std::exception_ptr&) {});
@@ -141,18 +143,20 @@ private:
         if (begun) request_->where->cancel(envelope_);
         return f;
     }
-    time_point when_due(const home& at, time_point bound, duration allowance) noexcept {
-        if (allowance == forever && !request_->watch) return bound;
-        request_->asked_at = at.now();
-        return std::min(bound, saturating_add(request_->asked_at, allowance));
+    time_point when_due(const frame& f) noexcept {
+        const time_point bound = f.under->deadline();
+        if (allowance_ == forever && !request_->watch) return bound;
+        request_->asked_at = f.at->now();
+        return std::min(bound, saturating_add(request_->asked_at, allowance_));
     }
 
-    bool run_inline(lane& l, frame& f, time_point bound, duration allowance) noexcept {
+    bool run_inline(lane& l, frame& f) noexcept {
+        const time_point bound = f.under->deadline();
         struct watched : inline_call {
             call_site& of;
             explicit watched(call_site& c) noexcept : of(c) {}
         } call(*this);
-        call.allowance = allowance;
+        call.allowance = allowance_;
         call.deadline = bound;
         call.expire = [](inline_call& c) noexcept {
             call_site& site = static_cast<watched&>(c).of;
@@ -167,26 +171,19 @@ private:
         home& at = *f.at;
         envelope& e = *envelope_;
         request_->deadline = bound;
-        l.prepare(e, bound, allowance);
+        l.prepare(e, bound, allowance_);
         at.watch(call);  // from now on the caller may go on elsewhere: *this may be gone
         const bool ended = l.run_inline(e);
         if (!at.unwatch(call)) return true;  // it has
         if (ended) return false;
-        // Its handler may be running elsewhere by now, and ask when this is due.
-        if (allowance != forever) {
-            const time_point due = request_->due.settle(at, allowance);
-            request_->asked_at = request_->begun_at = due == never ? never : due - allowance;
-            bound = std::min(bound, due);
-        }
         request_->deadline = bound;
-        return stand(f, bound);
+        return stand(f, bound, allowance_);
     }
     // `here`: set where its handler is to run at once, after all; else true: it stands still.
-    POSTHASTE_NOINLINE bool go_elsewhere(frame& f, time_point bound, duration allowance,
-                                         bool can_be_here, lane*& here) noexcept {
+    POSTHASTE_NOINLINE bool go_elsewhere(frame& f, bool can_be_here, lane*& here) noexcept {
         kept_ = to_.owner.lock();
         if (!by_ || request_->only_room || !endpoint_->held_by(request_->chain))
-            return queue(f, when_due(*f.at, bound, allowance));
+            return queue(f, when_due(f));
         // The handlers that wait for this call hold all lanes that could take it.
         if (!endpoint_->reentrant()) {
             endpoint_->count_refused();
@@ -196,7 +193,7 @@ private:
             here = endpoint_->reenter();
             return !here && refuse(code::closed);
         }
-        const time_point due = when_due(*f.at, bound, allowance);
+        const time_point due = when_due(f);
         request_->deadline = due;
         if (!endpoint_->reenter(*envelope_)) return refuse(code::closed);
         stage_ = stage::under_way;
@@ -227,12 +224,20 @@ private:
         }
         return stand(f, due);
     }
-    bool stand(frame& f, time_point due) noexcept {
+    // `allowance`: besides, of a handler that was begun; it may run elsewhere by now, and ask.
+    bool stand(frame& f, time_point due, duration allowance = forever) noexcept {
         home& at = *f.at;
         stood_.emplace(*this);
         f.park(request_->only_room ? "room at" : "a reply from", to_.name);
-        if (by_) by_->await(*endpoint_, request_->asked_at);
-        if (stood_->stop.arm(f.stop())) at.arm(stood_->due, due);
+        if (by_) {
+            time_point since = request_->asked_at;
+            if (allowance != forever) {
+                const time_point end = request_->due.settle(at, allowance);
+                since = end == never ? never : end - allowance;
+            }
+            by_->await(*endpoint_, since);
+        }
+        if (stood_->stop.arm(f.stop())) stood_->due.arm(at, due, allowance);
         else request_->cell.settle(ending::cancelled);
         if (request_->cell.wait()) return true;
         at.unpark(f);
@@ -241,7 +246,7 @@ private:
     void disarm() noexcept {
         if (!stood_) return;
         stood_->stop.disarm();
-        caller_->at->disarm(stood_->due);
+        stood_->due.disarm(*caller_->at);
     }
     // The caller has given up: the handler is asked to stop, or never started.
     void withdraw() noexcept {
@@ -267,11 +272,23 @@ private:
               of(c) {}
         call_site& of;
     };
-    struct alarm : timer {
+    struct alarm : allowance_timer {
         explicit alarm(call_site& c) noexcept
-            : timer(
-                  [](timer& t) noexcept { static_cast<alarm&>(t).of.cut_short(ending::expired); }),
+            : allowance_timer([](timer& t) noexcept {
+                  alarm& self = static_cast<alarm&>(t);
+                  if (self.counted) self.of.request_->deadline = t.due;  // to say how late it was
+                  self.of.cut_short(ending::expired);
+              }),
               of(c) {}
+        void arm(home& at, time_point bound, duration a) noexcept {
+            due = bound;
+            if (a == forever) return at.arm(*this, bound);
+            allowance = a, counted = &of.request_->due;
+            at.arm_allowance(*this);
+        }
+        void disarm(home& at) noexcept {
+            if (due != never || counted) at.disarm(*this);
+        }
         call_site& of;
     };
     struct waiting {

@@ -4,38 +4,19 @@
 #include <posthaste/base/clock.hpp>
 #include <posthaste/base/message_id.hpp>
 #include <posthaste/detail/assert.hpp>
+#include <posthaste/detail/coarse_clock.hpp>
 #include <posthaste/detail/config.hpp>
+#include <posthaste/wait/due_time.hpp>
 #include <posthaste/wait/home.hpp>
 #include <posthaste/wait/stop.hpp>
 
 #include <algorithm>
-#include <atomic>
-#include <limits>
+#include <cstddef>
+#include <cstdint>
 
 namespace posthaste {
 
 class lane;
-
-namespace detail {
-/// When an allowance ends, for all who may need to know: who is first reads the clock, the others
-/// hear the same.
-class due_time {
-public:
-    POSTHASTE_NOINLINE time_point settle(const home& at, duration allowance) noexcept {
-        duration::rep seen = word_.load(std::memory_order_relaxed);
-        if (seen != open) return time_point(duration(seen));
-        const time_point mine = saturating_add(at.now(), allowance);
-        return word_.compare_exchange_strong(seen, mine.time_since_epoch().count(),
-                                             std::memory_order_relaxed)
-                   ? mine
-                   : time_point(duration(seen));
-    }
-
-private:
-    static constexpr duration::rep open = std::numeric_limits<duration::rep>::min();
-    std::atomic<duration::rep> word_ = open;  // relaxed: the number is all there is
-};
-}  // namespace detail
 
 /// How long the work at hand may take, and whether it is still wanted. A handler takes it as
 /// `context&`; any coroutine has it by `co_await this_context`. Nested calls inherit it.
@@ -70,6 +51,9 @@ public:
     time_point deadline() const noexcept {
         return due_ ? std::min(deadline_, due_->settle(*home_, allowance_)) : deadline_;
     }
+    /// As expired(), but as a rule it takes a coarse look at the clock; an exact one where its own
+    /// allowance begins to be counted by that.
+    bool over() const noexcept { return (due_ || deadline_ != never) && is_over(); }
     /// `forever` without a deadline; zero when it has passed.
     duration time_left() const noexcept {
         const time_point end = deadline();
@@ -97,6 +81,20 @@ public:
 private:
     friend class lane;
     friend class call_site;
+
+    POSTHASTE_NOINLINE bool is_over() const noexcept {
+        time_point end = deadline_;
+        if (due_) {
+            const time_point settled = due_->settled();
+            if (settled == never) {
+                const time_point now = home_->now();
+                return std::min(end, due_->settle_by(now, allowance_)) <= now;
+            }
+            end = std::min(end, settled);
+        }
+        if (end == never || home_->coarse_now() + detail::coarse_clock::late < end) return false;
+        return end <= home_->now();
+    }
 
     posthaste::home* home_ = nullptr;
     stop_token stop_;

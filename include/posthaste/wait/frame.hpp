@@ -3,7 +3,9 @@
 
 #include <posthaste/wait/context.hpp>
 #include <posthaste/wait/home.hpp>
+#include <posthaste/wait/timer.hpp>
 
+#include <algorithm>
 #include <concepts>
 #include <coroutine>
 #include <string_view>
@@ -41,6 +43,9 @@ protected:
     }
 };
 
+inline void home::arm_allowance(allowance_timer& t) noexcept {
+    arm(t, std::min(t.due, t.counted->settle(*this, t.allowance)));
+}
 inline void home::park(frame&, const char*, std::string_view) noexcept {}
 inline void home::unpark(frame&) noexcept {}
 

@@ -10,11 +10,12 @@ namespace posthaste {
 
 struct frame;
 struct timer;
+struct allowance_timer;
 struct inline_call;
 
 /// A piece of work in an executor's queue: a node inside whatever is to be run.
 struct work {
-    work* next = nullptr;
+    work* next = nullptr;  ///< the queue's
     void (*run)(work&) noexcept = nullptr;
 };
 
@@ -44,6 +45,9 @@ public:
     /// Has `t.fire(t)` called once, not before `due`. Nothing happens for `never`.
     /// Threads    any.
     virtual void arm(timer& t, time_point due) noexcept = 0;
+    /// The same for one that is due at `t.due`, or when its allowance ends. To count that may begin
+    /// later, when the executor looks at its clock next.
+    virtual void arm_allowance(allowance_timer& t) noexcept;
     /// Afterwards `t` neither fires nor is firing.
     virtual void disarm(timer& t) noexcept = 0;
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/base/clock.hpp>
+#include <posthaste/wait/due_time.hpp>
 
 namespace posthaste {
 
@@ -12,7 +13,7 @@ namespace posthaste {
 struct timer {
     timer* next = nullptr;
     timer* before = nullptr;
-    void* owner = nullptr;  ///< the executor's own: which of its wheels holds it
+    void* owner = nullptr;  ///< the executor's own: where it keeps it
     time_point due = never;
     void (*fire)(timer&) noexcept = nullptr;
     unsigned char level = 0;
@@ -21,6 +22,14 @@ struct timer {
 
     explicit timer(void (*f)(timer&) noexcept) noexcept : fire(f) {}
     timer(const timer&) = delete;
+};
+
+/// One that is due when an allowance ends, or at a point in time, whichever is earlier.
+struct allowance_timer : timer {
+    duration allowance = forever;
+    detail::due_time* counted = nullptr;  ///< for all who need to know when that is
+
+    using timer::timer;
 };
 
 }  // namespace posthaste
