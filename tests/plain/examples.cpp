@@ -4,6 +4,7 @@
 #include <posthaste/posthaste.hpp>
 #include <posthaste/prove/simulation.hpp>
 
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -297,13 +298,28 @@ task<result<void>> pay(const payment& p) {
     co_return delivery::retry(2s);
 }
 
+struct picture {
+    int width;
+};
+struct resizer {
+    void run(const picture& p) { pixels += p.width; }
+    int pixels = 0;
+};
+
 void mode_and_policy_examples() {
+    std::array<resizer, 4> resizers;
     bus bus;
     const auto handler = [](order o) { return o.id; };
     bus.handle<order>("shop", serial.capacity(64).full(when_full::wait), handler);
     bus.handle<order>("shipping", keyed(&order::id), handler);
     demand(sync_wait(bus.client<order>("shop").call(1, 2)).value_or(0) == 1, "serial");
     demand(sync_wait(bus.client<order>("shipping").call(2, 2)).value_or(0) == 2, "keyed");
+
+    bus.handle<picture>("resize", parallel(4),
+                        [&](const picture& p, context& ctx) { resizers[ctx.slot()].run(p); });
+    demand(
+        sync_wait(bus.client<picture>("resize").call(16)).has_value() && resizers[0].pixels == 16,
+        "parallel");
 
     bus.handle<payment>("pay", keyed(&payment::rider).at_least_once({.attempts = 8}), pay);
     demand(sync_wait(bus.client<payment>("pay").call(0, 1)).error().retry_after() == 2s, "retry");

@@ -1,12 +1,16 @@
 // Contract 4 on real threads: four producers at a queue that is nearly always full, under each
-// policy and mode. The account adds up, nothing is lost, the queue keeps its bound.
+// policy and mode. The account adds up, nothing is lost, the queue keeps its bound, and what a slot
+// has for itself needs no lock.
 // bounded_race [messages a producer]
 #include <posthaste/posthaste.hpp>
 
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
@@ -64,12 +68,14 @@ template <typename Mode>
 tally& run(const Mode& mode, std::size_t at_once, int messages, const std::string& name, tally& t) {
     bus_options options;
     options.threads = 2;
+    std::array<std::uint64_t, producers> in_slot{};
     bus app(options);
     app.dead_letters().on_letter([&](const dead_letter& l) {
         ++t.dead;
         if (!l.get<job>()) ++t.most_left;  // cannot be: it was never started
     });
-    app.handle<job>(name, mode, [&](const job& j) -> task<int> {
+    app.handle<job>(name, mode, [&](const job& j, context& ctx) -> task<int> {
+        ++in_slot.at(ctx.slot());
         if (j.n % 4 == 0) co_await yield();
         ++t.handled;
         co_return j.n;
@@ -93,6 +99,8 @@ tally& run(const Mode& mode, std::size_t at_once, int messages, const std::strin
     demand(a.adds_up(), "the account adds up", name);
     demand(a.left == 0, "nothing is left", name);
     demand(a.handled == t.handled, "handled is what the handler saw", name);
+    demand(a.handled == std::accumulate(in_slot.begin(), in_slot.end(), std::uint64_t{0}),
+           "each one had a slot for itself", name);
     demand(t.accepted + t.refused + t.answered + t.unanswered == all, "each one ended", name);
     demand(a.accepted + a.refused == all, "each one was accepted or refused", name);
     demand(a.handled + a.dropped == a.accepted, "what was accepted was handled or dropped", name);

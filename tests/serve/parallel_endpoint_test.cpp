@@ -53,6 +53,35 @@ TEST_CASE("parallel_endpoint: runs n at once, and never more, called or sent") {
     }
 }
 
+TEST_CASE("parallel_endpoint: each message it handles at a time has a slot of its own") {
+    testing::no_frames_left frames;
+    constexpr std::size_t n = 3;
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        simulation sim(seed);
+        bus app(sim);
+        std::vector<int> inside(n), ever(n);
+        app.handle<job>("jobs", parallel(n), [&](job j, context& ctx) -> task<int> {
+            const std::size_t slot = ctx.slot();
+            CHECK(++inside.at(slot) == 1);
+            ++ever.at(slot);
+            co_await sleep_for(std::chrono::milliseconds(1 + j.n % 3));
+            CHECK((co_await this_context).slot() == slot);
+            CHECK(context(ctx).slot() == slot);
+            --inside.at(slot);
+            co_return j.n;
+        });
+        const auto c = app.client<job>("jobs");
+        std::vector<std::unique_ptr<launched<result<int>>>> callers;
+        for (int i = 0; i != 5; ++i) {
+            CHECK(c.send(i));
+            callers.push_back(std::make_unique<launched<result<int>>>(sim, call(c, i)));
+        }
+        sim.advance(10s);
+        CHECK(inside == std::vector<int>(n));
+        CHECK(std::count(ever.begin(), ever.end(), 0) == 0);
+    }
+}
+
 TEST_CASE("parallel_endpoint: has n lanes, each claimed by one at a time") {
     testing::no_frames_left frames;
     simulation sim;

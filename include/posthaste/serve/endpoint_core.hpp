@@ -622,9 +622,9 @@ private:
     std::atomic<bool> closed_ = false;  // relaxed: enqueue() finds out for certain
 };
 
-inline lane::lane(endpoint_core& endpoint, std::uint32_t number) noexcept
-    : of(endpoint), context_(endpoint.home(), never, stop_.token()), number_(number) {
-    context_.lane_ = this;
+inline lane::lane(endpoint_core& endpoint, std::uint32_t slot) noexcept
+    : of(endpoint), context_(endpoint.home(), never, stop_.token()) {
+    context_.lane_ = this, context_.slot_ = slot;
     run = [](work& w) noexcept { static_cast<lane&>(w).read_on(); };
 }
 
@@ -720,7 +720,7 @@ inline void lane::prepare(envelope& e, time_point bound, duration allowance) noe
 // `kept`: where it is known by, if it may come again.
 inline message_id lane::identify(message_id* kept) noexcept {
     if (kept && *kept) return *kept;
-    const message_id given{number_ + std::uint64_t{1}, ++identified_};
+    const message_id given{context_.slot_ + std::uint64_t{1}, ++identified_};
     if (kept) *kept = given;
     return given;
 }

@@ -25,8 +25,8 @@ class endpoint_core;
 /// handler needs while it runs: the context, the stop source, the coroutine.
 class lane : public work {
 public:
-    /// `number`: another one for each lane of an endpoint.
-    explicit lane(endpoint_core& of, std::uint32_t number = 0) noexcept;
+    /// `slot`: another one for each lane of an endpoint.
+    explicit lane(endpoint_core& of, std::uint32_t slot = 0) noexcept;
     lane(const lane&) = delete;
 
     /// Takes `e` up for a caller that has claimed this lane: from now on it can be cancelled.
@@ -107,7 +107,6 @@ private:
     envelope* to_repeat_ = nullptr;  // its handler has failed; it waits for the next attempt
     detail::promise_base* running_ = nullptr;
     void (*finish_)(lane&, bool) noexcept = nullptr;
-    const std::uint32_t number_;
     std::uint64_t identified_ = 0;  // messages that got their id here
     tally tally_;
 

@@ -108,7 +108,12 @@ private:
 };
 inline constexpr serial_mode serial{};
 
-/// Up to n messages at a time, in no order.
+/// Up to n messages at a time, in no order. So a handler with something of its own for each of the
+/// n is as n handlers that take from one queue:
+///
+///     bus.handle<picture>("resize", parallel(4), [&](const picture& p, context& ctx) {
+///         resizers[ctx.slot()].run(p);
+///     });
 class parallel : public detail::queue_options<parallel> {
 public:
     explicit constexpr parallel(std::size_t n) noexcept : n_(n) {}

@@ -39,11 +39,12 @@ public:
           deadline_(other.deadline()),
           lane_(other.lane_),
           id_(other.id_),
-          attempt_(other.attempt_) {}
+          attempt_(other.attempt_),
+          slot_(other.slot_) {}
     context& operator=(const context& other) noexcept {
         deadline_ = other.deadline(), due_ = nullptr;
         home_ = other.home_, stop_ = other.stop_, lane_ = other.lane_, id_ = other.id_;
-        attempt_ = other.attempt_;
+        attempt_ = other.attempt_, slot_ = other.slot_;
         return *this;
     }
 
@@ -75,6 +76,11 @@ public:
 
     /// 1 the first time, more when the message is delivered again.
     unsigned attempt() const noexcept { return attempt_; }
+    /// Which of the messages that its endpoint handles at a time this is: 0 to n - 1 at a
+    /// parallel(n) endpoint, 0 at a serial one. Until its end no other one is in that slot, and
+    /// what the last one there did has happened before: what each slot has for itself needs no
+    /// lock. Where keys or reentrance decide how many there are: 0 to the most there ever were.
+    std::size_t slot() const noexcept { return slot_; }
     /// Of the message at hand; the same when it is delivered or called again.
     posthaste::message_id message_id() const noexcept { return id_; }
 
@@ -105,6 +111,7 @@ private:
     lane* lane_ = nullptr;  // whose handler this is, or works for; nullptr: no handler
     posthaste::message_id id_;
     unsigned attempt_ = 1;
+    std::uint32_t slot_ = 0;
 };
 
 }  // namespace posthaste
