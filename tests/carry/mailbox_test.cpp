@@ -175,10 +175,14 @@ TEST_CASE(
     while (!box.claim_soon(100)) {}
     reader.join();
     CHECK(released);
+    CHECK_FALSE(box.queued());
     CHECK(box.put(l) == mailbox::put_result::queued);
+    CHECK(box.queued());
     CHECK_FALSE(box.claim_soon(1'000'000'000));  // at once: a letter would be passed by
     CHECK(box.take() == &l);
+    CHECK_FALSE(box.queued());
     CHECK(box.release());
     box.shut();
+    CHECK_FALSE(box.queued());
     CHECK_FALSE(box.claim_soon(1'000'000'000));
 }

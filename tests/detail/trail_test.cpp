@@ -8,16 +8,16 @@
 
 using namespace posthaste::detail;
 
-TEST_CASE("trail: leads to what this thread asked about four times before") {
+TEST_CASE("trail: leads to what this thread asked about 16 times before") {
     struct alignas(16) thing {
         std::array<std::byte, 48> bytes;
     };
-    static std::array<thing, 12> things;
-    std::array<std::int32_t, 12> trails{};
-    const auto nth = [](std::size_t i) { return i * 7 % 12; };  // here and there
-    for (std::size_t i = 0; i != 12; ++i) trails[i] = trail_to(&things[nth(i)]);
-    for (std::size_t i = 4; i != 12; ++i)
-        CHECK(end_of_trail(&things[nth(i)], trails[i]) == &things[nth(i - 4)]);
+    static std::array<thing, 40> things;
+    std::array<std::int32_t, 40> trails{};
+    const auto nth = [](std::size_t i) { return i * 7 % 40; };  // here and there
+    for (std::size_t i = 0; i != 40; ++i) trails[i] = trail_to(&things[nth(i)]);
+    for (std::size_t i = 16; i != 40; ++i)
+        CHECK(end_of_trail(&things[nth(i)], trails[i]) == &things[nth(i - 16)]);
 }
 
 TEST_CASE("trail: of blocks, leads to the one so many before") {

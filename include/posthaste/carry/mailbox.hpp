@@ -38,7 +38,7 @@ inline letter* turn_round(letter* newest) noexcept {
 ///
 /// To turn round what is in another processor's cache, one letter after the other, would cost the
 /// whole way there and back for each. So each letter carries a hint where some later one of the
-/// walk may be, which is fetched meanwhile: the one its sender put four letters before.
+/// walk may be, which is fetched meanwhile: the one its sender put 16 letters before.
 ///
 /// Ordering   letters come out in the order of their put()s, from whatever threads those came, as
 ///            far as one happened before the other. What was done before put() happens before
@@ -68,26 +68,35 @@ public:
 
     /// Takes the claim, if nobody has it and nothing is queued.
     bool claim() noexcept {
-        std::uintptr_t idle = idle_bit;
-        return word_.compare_exchange_strong(idle, 0, std::memory_order_acq_rel,  // (2)
+        std::uintptr_t idle = word_.load(std::memory_order_relaxed);
+        return idle == idle_bit &&
+               word_.compare_exchange_strong(idle, 0, std::memory_order_acq_rel,  // (2)
                                              std::memory_order_relaxed);
     }
 
-    /// The same, but looks up to so many times whether a reader goes who has nothing queued.
+    /// The same, but looks up to so many times whether a reader goes who has nothing queued. Some
+    /// time lies before each look, the first one, too: to a reader who comes and goes again and
+    /// again, all it works on stays at hand meanwhile; to take it over at each turn costs more than
+    /// most readers do in theirs.
     bool claim_soon(unsigned looks) noexcept {
+        std::uintptr_t seen = word_.load(std::memory_order_relaxed);
         for (; looks != 0; --looks) {
-            const std::uintptr_t seen = word_.load(std::memory_order_relaxed);
+            if (seen != 0 && seen != idle_bit) return false;
+            for (int i = 0; i != 16; ++i) detail::pause();
+            seen = word_.load(std::memory_order_relaxed);
             if (seen == idle_bit && claim()) return true;
-            if (seen != idle_bit && seen != 0) return false;
-            detail::pause();
         }
         return false;
     }
+    /// Has somebody put a letter that was not taken? Only a hint.
+    bool queued() const noexcept { return list(word_.load(std::memory_order_relaxed)); }
 
     /// The oldest letter; nullptr: none is there now.
     letter* take() noexcept {
-        if (!out_) out_ = turned(word_.fetch_and(shut_bit, std::memory_order_acq_rel));  // (3)
-        if (!out_) return nullptr;
+        if (!out_) {
+            if (!queued()) return nullptr;
+            out_ = turned(word_.fetch_and(shut_bit, std::memory_order_acq_rel));  // (3)
+        }
         letter* const l = std::exchange(out_, out_->next);
         detail::prefetch(out_);
         return l;

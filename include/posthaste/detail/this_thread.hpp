@@ -22,7 +22,7 @@ struct thread_state {
     block_cache* blocks = nullptr;  ///< recycled memory
     bool blocks_ended = false;  ///< the thread is past the end of its cache
     unsigned trail_next = 0;  ///< the place in `trail` that is written next
-    std::array<std::uintptr_t, 4> trail{};  ///< see trail.hpp
+    std::array<std::uintptr_t, 16> trail{};  ///< see trail.hpp
     unsigned block_trail_next = 0;  ///< the same, for blocks
     std::array<std::uintptr_t, 16> block_trail{};
 };

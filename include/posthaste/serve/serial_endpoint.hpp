@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/carry/mailbox.hpp>
+#include <posthaste/detail/config.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
 #include <posthaste/serve/reentry.hpp>
@@ -26,14 +27,9 @@ public:
           reentry_(mode.is_reentrant() ? std::make_unique<reentry>(*this) : nullptr) {}
 
     // Another thread's handler may be about to end: waiting for that is less than queueing behind
-    // it, having the lane sent for, and being woken. It is tried as often as it has paid lately.
+    // it, having the lane sent for, and being woken; and whoever queues makes others queue.
     lane* claim(envelope&) noexcept override {
-        if (box_.claim()) return &lane_;
-        const unsigned looks = patience_.load(std::memory_order_relaxed);
-        const bool paid = box_.claim_soon(looks);
-        const unsigned next = paid ? std::min(looks * 2, 128u) : std::max(looks / 2, 1u);
-        if (next != looks) patience_.store(next, std::memory_order_relaxed);
-        return paid ? &lane_ : nullptr;
+        return box_.claim() || claim_soon() ? &lane_ : nullptr;
     }
     bool held_by(const call_chain& c) const noexcept override { return c.count(*this) != 0; }
     bool reentrant() const noexcept override { return reentry_ != nullptr; }
@@ -60,6 +56,19 @@ public:
     }
 
 private:
+    // As many looks as have paid lately. Where none has, now and then one.
+    POSTHASTE_NOINLINE bool claim_soon() noexcept {
+        const unsigned patience = patience_.load(std::memory_order_relaxed);
+        const unsigned looks = patience / per_look;
+        const bool paid = box_.claim_soon(looks);
+        if (!paid && box_.queued()) return false;  // that is why: it says nothing of the handler
+        const unsigned next = looks == 0  ? patience + 1
+                              : paid      ? std::min(patience * 2, most_looks * per_look)
+                              : looks > 1 ? patience / 2
+                                          : 0;
+        if (next != patience) patience_.store(next, std::memory_order_relaxed);
+        return paid;
+    }
     bool enqueue(envelope& e) noexcept override {
         const auto put = box_.put(e);
         if (put == mailbox::put_result::claimed) home().post(lane_);
@@ -99,7 +108,9 @@ private:
     const bool evicts_;  // senders take from the queue too: then under lock_
     mutable detail::spin_lock lock_;  // guards take() and release() of box_, if evicts_
     mailbox box_;
-    std::atomic<unsigned> patience_ = 16;  // relaxed: a guess, each as good as another
+    static constexpr unsigned per_look = 16, most_looks = 16;
+    // In looks, times per_look. relaxed: a guess, each as good as another.
+    std::atomic<unsigned> patience_ = 4 * per_look;
     lane lane_{*this};
     const std::unique_ptr<reentry> reentry_;  // nullptr: not reentrant
 };
