@@ -51,8 +51,10 @@ TEST_CASE("shared_message: one that cannot be built is none") {
 TEST_CASE("shared_message: an envelope refers to it, and lets go of it at its end") {
     const auto held = std::make_shared<int>(0);
     auto* const m = shared_message<note>::make(3, held);
-    envelope* const e = detail::make_envelope<detail::sent<const note>>(*m);
-    REQUIRE(e);
+    const handler_entry how{&detail::type_of<note>, nullptr, false, false};
+    auto* const one = detail::copies<note>::make(*m, 1);
+    REQUIRE(one);
+    envelope* const e = &one->number(0, how);
     CHECK(e->kind->shared);
     CHECK_FALSE(e->kind->called);
     CHECK(e->call() == nullptr);
@@ -69,7 +71,7 @@ TEST_CASE("shared_message: copies in a block are envelopes, of which the last fr
     auto* const m = shared_message<note>::make(3, held);
     using block = detail::copies<note>;
     static_assert(block::most > 1 && block::most < 256);
-    block* const all = block::make(*m, block::most, 1);
+    block* const all = block::make(*m, block::most);
     REQUIRE(all);
     const handler_entry how{&detail::type_of<note>, nullptr, false, false};
     std::vector<envelope*> each;

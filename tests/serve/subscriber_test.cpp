@@ -30,10 +30,9 @@ struct parts {
         return s;
     }
     void put(subscriber& s, int n) {
-        auto* const e =
-            detail::make_envelope<detail::sent<const note>>(*shared_message<note>::make(n));
-        e->how = &s.how();
-        CHECK(s.needed()->put(*e, false) == endpoint_core::admission::accepted);
+        envelope& e =
+            detail::copies<note>::make(*shared_message<note>::make(n), 1)->number(0, s.how());
+        CHECK(s.needed()->put(e, false) == endpoint_core::admission::accepted);
     }
 };
 

@@ -41,10 +41,9 @@ struct parts {
         s.let_go();
     }
     void send(subscriber& s) {
-        auto* const e =
-            detail::make_envelope<detail::sent<const note>>(*shared_message<note>::make(1));
-        e->how = &s.how();
-        CHECK(s.needed()->put(*e, false) == endpoint_core::admission::accepted);
+        envelope& e =
+            detail::copies<note>::make(*shared_message<note>::make(1), 1)->number(0, s.how());
+        CHECK(s.needed()->put(e, false) == endpoint_core::admission::accepted);
         sim.drive_ready();
     }
     std::size_t listed() {

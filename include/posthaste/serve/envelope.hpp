@@ -216,16 +216,13 @@ struct boxed {
 };
 
 template <typename Envelope>
-inline constexpr bool shares = requires { Envelope::shares; };
-
-template <typename Envelope>
 inline constexpr envelope_kind kind_of{&type_of<typename Envelope::content>,
                                        [](envelope& e) noexcept {
                                            Envelope* const self = static_cast<Envelope*>(&e);
                                            std::destroy_at(self);
                                            deallocate(self, sizeof(Envelope));
                                        },
-                                       std::derived_from<Envelope, request>, shares<Envelope>};
+                                       std::derived_from<Envelope, request>, false};
 
 template <typename M>
 struct sent : envelope {
@@ -235,6 +232,9 @@ struct sent : envelope {
     template <typename... Args>
     explicit sent(Args&&... args)
         : envelope(kind_of<sent>), box(std::in_place, std::forward<Args>(args)...) {}
+    /// Of those that are nothing else besides.
+    static constexpr const envelope_kind& its_kind() noexcept { return kind_of<sent>; }
+    M& value() noexcept { return box.value; }
 };
 
 template <typename M>
@@ -257,7 +257,7 @@ struct called final : called_envelope {
 
 template <typename M>
 M& envelope::as() noexcept {
-    if constexpr (std::is_const_v<M>) return static_cast<detail::sent<M>*>(this)->message.value();
+    if constexpr (std::is_const_v<M>) return static_cast<detail::sent<M>*>(this)->value();
     else
         return kind->called ? static_cast<detail::called<M>*>(this)->box.value
                             : static_cast<detail::sent<M>*>(this)->box.value;

@@ -14,7 +14,7 @@
 
 namespace posthaste {
 
-/// What is published: built once, in recycled memory; each subscriber's envelope holds it.
+/// What is published: built once, in recycled memory; each block of envelopes holds it.
 template <typename M>
 class shared_message {
 public:
@@ -86,28 +86,21 @@ private:
 
 namespace detail {
 
-/// One subscriber's; a const M is a message that is shared.
+/// One subscriber's, in a block of copies; a const M is a message that is shared.
 template <typename M>
 struct sent<const M> final : envelope {
-    using content = M;
-    static constexpr bool shares = true;
-    shared_message<M>& message;
-
-    /// Takes over one hold.
-    explicit sent(shared_message<M>& m) noexcept : sent(m, kind_of<sent>) {}
-    /// Of a block, which holds the message.
-    sent(shared_message<M>& m, const envelope_kind& in_a_block) noexcept
-        : envelope(in_a_block), message(m) {}
-    ~sent() {
-        if (kind == &kind_of<sent>) message.let_go();
-    }
+    using envelope::envelope;
+    static constexpr const envelope_kind& its_kind() noexcept;
+    const M& value() const noexcept;
 };
 
-/// Those of some subscribers, side by side: they are written and counted together, and a reader's
-/// next ones are fetched in time. The last to be destroyed frees all.
+/// The envelopes of some subscribers, side by side, two in a cache line: they are written and
+/// counted together, and a reader's next ones are fetched in time. The last to be destroyed frees
+/// all.
 template <typename M>
 class copies {
     using one = sent<const M>;
+    static_assert(sizeof(one) == sizeof(envelope));
 
 public:
     static constexpr std::uint32_t most =
@@ -115,7 +108,7 @@ public:
 
     /// Takes over one hold, where there is memory; nullptr: there is none. `trail`: how many blocks
     /// before is the one for the same subscribers.
-    static copies* make(shared_message<M>& m, std::uint32_t n, unsigned trail) noexcept {
+    static copies* make(shared_message<M>& m, std::uint32_t n, unsigned trail = 1) noexcept {
         void* const memory = allocate(sizeof(copies) + n * sizeof(one));
         return memory ? ::new (memory) copies(m, n, trail) : nullptr;
     }
@@ -123,33 +116,51 @@ public:
 
     /// Once for each.
     one& number(std::uint32_t i, const handler_entry& how) noexcept {
-        one* const e = ::new (static_cast<void*>(first() + i)) one(message_, kind);
+        one* const e = ::new (static_cast<void*>(first() + i)) one(kind);
         e->place = static_cast<std::uint8_t>(i);
         e->trail = trail_;
         e->how = &how;
         return *e;
     }
+    static const M& value_of(const one& e) noexcept {
+        return block_of(const_cast<one&>(e)).message_.value();
+    }
+    static void destroy(envelope& e) noexcept {
+        one& self = static_cast<one&>(e);
+        copies& all = block_of(self);
+        std::destroy_at(&self);
+        if (all.left_.fetch_sub(1, std::memory_order_acq_rel) == 1) all.end();  // (2)
+    }
+
+    static constexpr envelope_kind kind{&type_of<M>, &destroy, false, true};
 
 private:
     copies(shared_message<M>& m, std::uint32_t n, unsigned trail) noexcept
         : message_(m), left_(n), trail_(trail_to_block(this, trail)) {}
     one* first() noexcept { return reinterpret_cast<one*>(this + 1); }
-    static void destroy(envelope& e) noexcept {
-        one* const self = static_cast<one*>(&e);
-        copies* const all = reinterpret_cast<copies*>(self - self->place) - 1;
-        std::destroy_at(self);
-        if (all->left_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;  // (2)
-        all->message_.let_go();
-        std::destroy_at(all);
-        deallocate(all);
+    static copies& block_of(one& e) noexcept {
+        return *(reinterpret_cast<copies*>(&e - e.place) - 1);
     }
-    static constexpr envelope_kind kind{&type_of<M>, &destroy, false, true};
+    POSTHASTE_NOINLINE void end() noexcept {
+        message_.let_go();
+        std::destroy_at(this);
+        deallocate(this);
+    }
 
     // (2) releases the last use of each to the last of all, who acquires it.
     shared_message<M>& message_;
     std::atomic<std::uint32_t> left_;
     const std::int32_t trail_;
 };
+
+template <typename M>
+constexpr const envelope_kind& sent<const M>::its_kind() noexcept {
+    return copies<M>::kind;
+}
+template <typename M>
+const M& sent<const M>::value() const noexcept {
+    return copies<M>::value_of(*this);
+}
 
 }  // namespace detail
 

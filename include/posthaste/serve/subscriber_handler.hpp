@@ -57,12 +57,12 @@ void hear_latest(switchboard& board, subscriber& s) noexcept {
     board.for_each_latest<E>(s.pattern(), [&](shared_message<E>& m) {
         endpoint_core* const to = s.needed();
         const bool room = to && heard != to->capacity();
-        envelope* const e = room ? make_envelope<sent<const E>>(m) : nullptr;
-        if (!e) return s.endpoint().count_refused();
+        copies<E>* const block = room ? copies<E>::make(m, 1) : nullptr;
+        if (!block) return s.endpoint().count_refused();
         ++heard;
         m.hold();
-        e->how = &s.how();
-        static_cast<void>(to->put(*e, false));
+        sent<const E>& e = block->number(0, s.how());
+        if (to->put(e, false) != endpoint_core::admission::accepted) e.destroy();
     });
 }
 
