@@ -3,6 +3,7 @@
 
 #include <posthaste/serve/endpoint_core.hpp>
 
+#include <coroutine>
 #include <cstdint>
 #include <memory>
 
@@ -18,10 +19,11 @@ public:
     parts(State& s, desk& at, posthaste::dead_letters& dead, std::size_t capacity, when_full full)
         : endpoint_core("parts", at, dead, std::make_unique<handled_by<State>>(s), capacity, full) {
     }
-    bool read() noexcept { return take(reader) != nullptr; }
+    bool counts_alone = false;  // its lane, as the only one there is
+    envelope* read() noexcept { return take(reader); }
     lane* claim(envelope&) noexcept override { return nullptr; }
     void for_each_lane(void* with, void (*f)(void*, lane&)) override { f(with, reader); }
-    bool idle() const noexcept override { return box_.idle(); }
+    bool rests() const noexcept override { return box_.idle(); }
 
 private:
     bool enqueue(envelope& e) noexcept override {
@@ -30,7 +32,7 @@ private:
     }
     envelope* take(lane&) noexcept override {
         auto* const e = static_cast<envelope*>(box_.take());
-        if (e) taken();
+        if (e) counts_alone ? taken_by_the_one() : taken();
         return e;
     }
     bool release(lane&) noexcept override { return box_.release(); }
@@ -68,11 +70,62 @@ world::script waits_for_room() {
     return script;
 }
 
+/// Waits for room for a message.
+struct asks_for_room final : posthaste::called_envelope {
+    told sent;
+    posthaste::frame sender{std::coroutine_handle<>()};
+    explicit asks_for_room(desk& at) noexcept : called_envelope(asked::kind) {
+        only_room = true;
+        message = &sent;
+        caller = &sender;
+        sender.at = &at;
+    }
+    void fail(posthaste::failure) noexcept override {}
+    void succeed() noexcept override {}
+};
+
+struct places {
+    told a, b, next;
+    desk at{false};
+    posthaste::dead_letters dead;
+    parts core{*this, at, dead, 2, when_full::wait};
+    asks_for_room request{at};
+    bool both = false;
+    places() {
+        core.promise_place(a), core.promise_place(b);  // now it is full
+    }
+    void handle(lane&) noexcept {}
+};
+
+// Two places become free while a sender asks for room for one message, and then sends another.
+world::script keeps_order_past_the_room() {
+    auto s = world::fresh<places>();
+    world::name(s->core, "core");
+    world::name(s->request, "request");
+    world::script script;
+    script.names = {"sender", "one who leaves", "another"};
+    script.threads.push_back([s] {
+        if (s->core.put(s->request, true) == endpoint_core::admission::waiting) {
+            if (s->request.cell.wait()) return;
+            s->core.pass_by_room();
+        }
+        s->both = s->core.put(s->next, false) == endpoint_core::admission::accepted;
+    });
+    script.threads.push_back([s] { s->core.break_promise(); });
+    script.threads.push_back([s] { s->core.break_promise(); });
+    script.at_end = [s] {
+        world::demand(s->core.read() == &s->request.sent, "the first is not the first");
+        world::demand(s->core.read() == (s->both ? &s->next : nullptr), "no second, or another");
+    };
+    return script;
+}
+
 // Its account, at any time.
-world::script counts() {
+world::script counts(bool alone) {
     using state = queue<1, when_full::reject>;
     auto s = world::fresh<state>();
     world::name(s->core, "core");
+    s->core.counts_alone = alone;
     s->core.put(s->a, false);
     world::script script;
     script.names = {"sender", "another", "reader", "watcher"};
@@ -110,6 +163,32 @@ world::script counts_places(bool used) {
         const auto a = s->core.counts();
         world::demand(a.left == 0 && a.accepted == (used ? 1u : 0u), "miscounted");
     };
+    return script;
+}
+
+// It is shut, while a sender gives up the message that it brings, as the queue is full. What its
+// hook does happens before it is at rest, or not at all.
+world::script drops_at_the_end() {
+    struct state {
+        told a;
+        desk at{false};
+        plain heard;
+        posthaste::dead_letters dead;
+        parts core{*this, at, dead, 0, when_full::drop_newest};
+        state() {
+            dead.on_letter([this](const posthaste::dead_letter&) { heard.write(); });
+        }
+        void handle(lane&) noexcept {}
+    };
+    auto s = world::fresh<state>();
+    world::name(s->core, "core");
+    world::script script;
+    script.names = {"sender", "closer"};
+    script.threads.push_back([s] { s->core.put(s->a, false); });
+    script.threads.push_back([s] {
+        s->core.close();
+        if (s->core.idle()) s->heard.read();
+    });
     return script;
 }
 
@@ -154,11 +233,14 @@ world::script give_up(asked stopping::* heeds, bool both) {
 int main() {
     reports r;
     r.add("wait for room", waits_for_room);
+    r.add("keep the order past the room", keeps_order_past_the_room);
     r.add("a caller gives up", [] { return give_up(&stopping::a, false); });
     r.add("a caller gives up, nobody listens", [] { return give_up(nullptr, false); });
-    r.add("counts", counts);
+    r.add("counts", [] { return counts(false); });
+    r.add("counts what its only lane counts alone", [] { return counts(true); });
     r.add("counts a place that is used", [] { return counts_places(true); });
     r.add("counts a place that is given back", [] { return counts_places(false); });
+    r.add("drops at the end", drops_at_the_end);
     r.add("two callers give up", [] { return give_up(&stopping::b, true); });
     return r.end();
 }

@@ -50,7 +50,7 @@ public:
         }
     }
     void for_each_lane(void* with, void (*f)(void*, lane&)) override { f(with, lane_); }
-    bool idle() const noexcept override { return box_.idle(); }
+    bool rests() const noexcept override { return box_.idle(); }
 
 private:
     envelope* take(lane&) noexcept override;

@@ -133,15 +133,8 @@ task<> use(client<ask> plain, client<ask> coroutine, client<keyed_note> notes, t
     }
 }
 
-// All that clients do, on one thread: no exception comes out of any of it.
-void converse() {
-    tally t;
-    run_loop loop;  // needs no memory itself
-    bus app(loop);
-    make_endpoints(app, t);
-    const auto plain = app.client<ask>(plain_name), coroutine = app.client<ask>(task_name);
-    const auto notes = app.client<keyed_note>(keyed_name);
-    task<> all = use(plain, coroutine, notes, t);
+// On this thread, while memory fails: no exception comes out of it.
+void run_failing(run_loop& loop, task<> all) {
     const context under(loop, never, {});
     bool ended = false;
     all.promise().place(
@@ -153,7 +146,33 @@ void converse() {
         loop.drive_ready();
     }
     demand(ended, "the caller has gone on");
+}
+
+// All that clients do.
+void converse() {
+    tally t;
+    run_loop loop;  // needs no memory itself
+    bus app(loop);
+    make_endpoints(app, t);
+    const auto plain = app.client<ask>(plain_name), coroutine = app.client<ask>(task_name);
+    const auto notes = app.client<keyed_note>(keyed_name);
+    run_failing(loop, use(plain, coroutine, notes, t));
     demand(t.sent + t.refused == 9 && t.answered + t.told == 6, "everything ended");
+    check_end(app, t);
+}
+
+// The endpoint is made by a message that may wait: at the second look, if not at the first.
+void ask_for_room_first() {
+    tally t;
+    run_loop loop;
+    bus app(loop);
+    make_endpoints(app, t);
+    const auto notes = app.client<keyed_note>(keyed_name);
+    run_failing(loop, [](client<keyed_note> to, tally& count) -> task<> {
+        const auto room = co_await to.send_when_room(1);
+        ++(room ? count.sent : count.refused);
+    }(notes, t));
+    demand(t.sent + t.refused == 1, "it was sent or refused");
     check_end(app, t);
 }
 
@@ -345,13 +364,10 @@ struct named {
     void (*run)();
 };
 constexpr std::array scenarios{
-    named{"conversation", &converse},
-    named{"together", &together},
-    named{"a new bus", &make_a_bus},
-    named{"new endpoints", &furnish},
-    named{"latest messages", &hear_latest},
-    named{"a pool", &on_a_pool},
-    named{"a drain", &drain},
+    named{"conversation", &converse}, named{"a first send that waits", &ask_for_room_first},
+    named{"together", &together},     named{"a new bus", &make_a_bus},
+    named{"new endpoints", &furnish}, named{"latest messages", &hear_latest},
+    named{"a pool", &on_a_pool},      named{"a drain", &drain},
     named{"an end", &destroy},
 };
 

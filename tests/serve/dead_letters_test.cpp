@@ -2,12 +2,16 @@
 
 #include "../support/conversation.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
+#include <semaphore>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace posthaste;
@@ -381,4 +385,70 @@ TEST_CASE("dead_letters: a send that waited for room may be requeued, too") {
     CHECK(s.dead().requeue(1));
     s.sim.advance(1min);
     CHECK(s.handled == std::vector<std::string>{"x 1"});
+}
+
+TEST_CASE("dead_letters: a hook that is called by a sender may wait for the end of the bus") {
+    testing::no_frames_left frames;
+    const bool destroys = GENERATE(false, true);
+    const auto mode = serial.capacity(1).full(GENERATE(when_full::drop_oldest,  //
+                                                       when_full::drop_newest));
+    std::binary_semaphore running(0), goes_on(0);
+    std::atomic<int> handled = 0;
+    auto app = std::make_unique<bus>();
+    app->handle<other>("log", mode, [&](other o) {
+        if (o.n == 1) {
+            running.release();
+            CHECK(goes_on.try_acquire_for(10s));
+        }
+        ++handled;
+    });
+    bool in_time = false, once = true;
+    app->dead_letters().on_letter([&](const dead_letter&) {
+        if (!std::exchange(once, false)) return;
+        goes_on.release();
+        const auto end = app->drain(10s);
+        in_time = end && end->in_time;
+        if (destroys) app.reset();
+    });
+    const auto log = app->client<other>("log");
+    CHECK(log.send(1));
+    REQUIRE(running.try_acquire_for(10s));  // it has left the queue
+    CHECK(log.send(2));
+    static_cast<void>(log.send(3));
+    CHECK(in_time);
+    CHECK(handled == (mode.full() == when_full::drop_newest ? 2 : 1));
+}
+
+TEST_CASE("dead_letters: a subscriber may end while a letter of its own is requeued") {
+    testing::no_frames_left frames;
+    std::binary_semaphore running(0), goes_on(0), gone(0);
+    bus app;
+    struct tells {
+        std::binary_semaphore& gone;
+        ~tells() { gone.release(); }
+    };
+    auto held = std::make_shared<tells>(gone);
+    std::optional<subscription> s =
+        app.subscribe<other>("t", serial.capacity(1).full(when_full::drop_oldest),
+                             [&, held = std::move(held)](const other& o) {
+                                 if (o.n == 1) {
+                                     running.release();
+                                     CHECK(goes_on.try_acquire_for(10s));
+                                 }
+                             });
+    std::optional<publisher<other>> topic = app.publisher<other>("t");
+    CHECK(topic->publish(1));
+    REQUIRE(running.try_acquire_for(10s));  // it has left the queue
+    CHECK(topic->publish(2));
+    CHECK(topic->publish(3));
+    REQUIRE(app.dead_letters().size() == 1);
+    bool once = true;
+    app.dead_letters().on_letter([&](const dead_letter&) {
+        if (!std::exchange(once, false)) return;
+        s.reset(), topic.reset();
+        goes_on.release();
+        CHECK(gone.try_acquire_for(10s));  // it has come to rest, and its handler is destroyed
+    });
+    CHECK(outcome(app.dead_letters().requeue(1)) == "closed, none");
+    CHECK(!once);
 }

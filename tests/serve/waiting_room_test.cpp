@@ -79,23 +79,33 @@ TEST_CASE("waiting_room: who finds room at the last moment does not stand") {
 }
 
 TEST_CASE("waiting_room: any of those who stand can leave, and the rest keep their order") {
-    const int who = GENERATE(0, 1, 2);
-    waiting_room room;
-    std::vector<std::unique_ptr<standing>> all;
-    for (int i = 0; i != 3; ++i) {
-        all.push_back(std::make_unique<standing>());
-        CHECK(room.stand(all.back()->e, [] { return false; }) == waiting_room::place::standing);
+    const auto full = [] { return false; };
+    // All subsets of five leave, from the front or from the back; then one more comes.
+    const bool from_the_back = GENERATE(false, true);
+    for (unsigned leaving = 0; leaving != 32; ++leaving) {
+        waiting_room room;
+        std::vector<std::unique_ptr<standing>> all;
+        std::vector<envelope*> in, expected;
+        for (unsigned i = 0; i != 5; ++i) {
+            all.push_back(std::make_unique<standing>());
+            CHECK(room.stand(all.back()->e, full) == waiting_room::place::standing);
+            if ((leaving >> i & 1) == 0) expected.push_back(&all.back()->e);
+        }
+        for (unsigned n = 0; n != 5; ++n) {
+            const unsigned i = from_the_back ? 4 - n : n;
+            if (leaving >> i & 1) CHECK(room.leave(all[i]->e));
+        }
+        standing last;
+        CHECK(room.stand(last.e, full) == waiting_room::place::standing);
+        expected.push_back(&last.e);
+        int free = 2;  // in two turns
+        room.call_in([&] { return free-- > 0; }, [&](envelope& e) { in.push_back(&e); });
+        if (in.size() < expected.size()) CHECK(room.leave(*expected[in.size()]));
+        room.call_in([] { return true; }, [&](envelope& e) { in.push_back(&e); });
+        if (expected.size() > 2) expected.erase(expected.begin() + 2);
+        CHECK(in == expected);
+        CHECK(room.empty());
     }
-    CHECK(room.leave(all[static_cast<std::size_t>(who)]->e));
-    standing last;
-    CHECK(room.stand(last.e, [] { return false; }) == waiting_room::place::standing);
-    std::vector<envelope*> in, expected;
-    for (int i = 0; i != 3; ++i) {
-        if (i != who) expected.push_back(&all[static_cast<std::size_t>(i)]->e);
-    }
-    expected.push_back(&last.e);
-    room.call_in([] { return true; }, [&](envelope& e) { in.push_back(&e); });
-    CHECK(in == expected);
 }
 
 TEST_CASE("waiting_room: once shut it hands out who stands there, and takes nobody in") {

@@ -19,6 +19,7 @@ struct thread_state {
     void* worker = nullptr;  ///< that executor's own record of this thread
     unsigned depth = 0;  ///< coroutines started within one another
     const promise_base* started = nullptr;  ///< the latest of those
+    const void* dropping = nullptr;  ///< the innermost endpoint_core::dropping
     block_cache* blocks = nullptr;  ///< recycled memory
     bool blocks_ended = false;  ///< the thread is past the end of its cache
     unsigned trail_next = 0;  ///< the place in `trail` that is written next

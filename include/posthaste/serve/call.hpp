@@ -57,10 +57,6 @@ public:
         caller_ = request_->caller = &f;
         endpoint_ = route.to;
         envelope_->how = route.how;
-        if (request_->only_room && !request_->only_place && endpoint_->put_at_once(*envelope_)) {
-            stage_ = stage::under_way;  // neither a clock nor the bus is needed any more
-            return false;
-        }
         by_ = ctx.lane_;
         if (by_) by_->lead(request_->chain);
         lane* here = nullptr;  // which handles it at once, on this thread
@@ -241,6 +237,7 @@ private:
         else request_->cell.settle(ending::cancelled);
         if (request_->cell.wait()) return true;
         at.unpark(f);
+        if (request_->only_room) endpoint_->pass_by_room();
         return false;
     }
     void disarm() noexcept {
@@ -355,35 +352,5 @@ private:
 };
 
 }  // namespace detail
-
-/// What client.send_when_room() gives: `co_await` it for a result<void>. Requires what call() does.
-template <typename M>
-class [[nodiscard]] send_operation {
-public:
-    static constexpr bool keeps_home = true;
-    send_operation(const address& to, detail::called<M>* e, duration allowance) noexcept
-        : site_(to, e, e, allowance), envelope_(e) {
-        if (e) e->only_room = true;
-    }
-
-    bool await_ready() const noexcept { return false; }
-    template <homed Promise>
-    bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
-        return site_.begin(h.promise());
-    }
-    result<void> await_resume() noexcept {
-        const bool accepted = site_.end();
-        result<void> r;
-        if (!accepted) r = site_.why();
-        else if (envelope_->answer && !*envelope_->answer)  // the queue was shut while it waited
-            r = std::move(*envelope_->answer).error();
-        site_.leave();
-        return r;
-    }
-
-private:
-    call_site site_;
-    detail::called<M>* envelope_;
-};
 
 }  // namespace posthaste

@@ -10,6 +10,7 @@
 #include <posthaste/serve/permit.hpp>
 #include <posthaste/serve/policy.hpp>
 #include <posthaste/serve/scheduled.hpp>
+#include <posthaste/serve/send_operation.hpp>
 
 #include <chrono>
 #include <concepts>
@@ -137,14 +138,13 @@ public:
     template <std::nullptr_t = nullptr, typename... Args>
         requires(!unsafe<Args...>)
     [[nodiscard]] auto send_when_room(Args&&... args) const noexcept {
-        return operation<send_operation, typename picked<Args...>::type>(
-            std::forward<Args>(args)...);
+        return sent<typename picked<Args...>::type>(std::forward<Args>(args)...);
     }
     template <message M, typename... Args>
     [[nodiscard]] auto send_when_room(Args&&... args) const noexcept {
         static_assert(carries<M>,
                       "this client does not carry that message; name it in bus.client<M...>(name)");
-        return operation<send_operation, M>(std::forward<Args>(args)...);
+        return sent<M>(std::forward<Args>(args)...);
     }
     template <std::nullptr_t = nullptr, typename M>
         requires unsafe<M>
@@ -153,7 +153,7 @@ public:
                  "write send_when_room(members...), send_when_room(named), or "
                  "send_when_room<M>(std::move(named))")]]
     auto send_when_room(M&& m) const noexcept {
-        return operation<send_operation, M>(std::forward<M>(m));
+        return sent<M>(std::forward<M>(m));
     }
 
     /// A place in the queue, for what the permit will send: `result<permit<M>>`. Waits for one
@@ -227,6 +227,11 @@ private:
             if (policies_) return Operation<M>(*to_, e, policies_);
         }
         return Operation<M>(*to_, e, deadline_);
+    }
+    template <typename M, typename... Args>
+    send_operation<M> sent(Args&&... args) const noexcept {
+        return send_operation<M>(
+            *to_, detail::make_or_not<detail::sent<M>>(std::forward<Args>(args)...), deadline_);
     }
     template <typename M, typename... Args>
     result<void> put(Args&&... args) const noexcept {

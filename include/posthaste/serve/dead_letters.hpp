@@ -61,10 +61,7 @@ public:
 private:
     friend class dead_letters;
     struct destroyer {
-        // The sender of one that waited for room may still look at it: then it goes with him.
-        void operator()(envelope* e) const noexcept {
-            if (!e->call() || e->call()->cell.handler_leaves()) e->destroy();
-        }
+        void operator()(envelope* e) const noexcept { e->destroy(); }
     };
     using content = std::unique_ptr<envelope, destroyer>;
 

@@ -44,7 +44,7 @@ public:
     /// What became of a message that was put.
     enum class admission : unsigned char {
         accepted,
-        waiting,     ///< for room; it is accepted or refused later
+        waiting,  ///< for room; it is accepted or refused later
         overloaded,
         closed,
     };
@@ -88,32 +88,39 @@ public:
     const handler::entry& only() const noexcept { return table_.front(); }
 
     /// Takes the envelope over if it is accepted; false: put() will say what becomes of it.
+    /// Requires   it is not a call's.
     bool put_at_once(envelope& e) noexcept {
-        if (!tracks(e) || !reserve(e)) return false;
+        if (!tracks(e) || reserve() == 0) return false;
         if (enqueue(e)) return true;
         accepted_.fetch_sub(1, std::memory_order_relaxed);
         return false;
     }
     /// Takes the envelope over if it is accepted. `may_wait`: it is one of a caller, who can wait.
     admission put(envelope& e, bool may_wait) noexcept {
-        const bool only_place = e.call() && e.call()->only_place;
-        if (!only_place && !tracks(e)) return refuse(admission::overloaded);
+        request* const waits = e.call() && e.call()->only_room ? e.call() : nullptr;
+        envelope* const message = waits ? waits->message : &e;  // nullptr: it wants a place
+        if (waits && message && !message->how) message->how = e.how;
+        if (message && !tracks(*message)) return refuse(admission::overloaded);
         if (!reserve(e)) {
-            if (only_place && full_ != when_full::wait) return refuse(admission::overloaded);
+            if (!message && full_ != when_full::wait) return refuse(admission::overloaded);
             switch (full_) {
                 case when_full::reject: return refuse(admission::overloaded);
-                case when_full::drop_newest:
+                case when_full::drop_newest: {
                     if (e.call()) return refuse(admission::overloaded);
+                    const dropping meanwhile(*this);
+                    if (closed_.load(std::memory_order_seq_cst))  // (6)
+                        return refuse(admission::closed);
                     accepted_beside(e);
-                    taken_.fetch_add(1, std::memory_order_relaxed);
-                    count(dropped_);
-                    give_up(e, code::overloaded, "the queue is full");
+                    drop(e, "the queue is full");
                     return admission::accepted;
-                case when_full::drop_oldest:
+                }
+                case when_full::drop_oldest: {
                     accepted_beside(e);
+                    const dropping meanwhile(*this);
                     if (envelope* oldest = take_oldest())
                         drop(*oldest, "it gave way to a newer one");
                     break;
+                }
                 case when_full::wait:
                     if (!may_wait) return refuse(admission::overloaded);
                     switch (room_.stand(e, [&] { return reserve(e); })) {
@@ -124,14 +131,17 @@ public:
                     break;
             }
         }
-        if (only_place) {
-            grant_place(*e.call());
-            static_cast<void>(e.call()->cell.handler_leaves());
-            return admission::accepted;
+        if (!message) {
+            grant_place(*waits);
+        } else if (!enqueue(*message)) {
+            accepted_.fetch_sub(1, std::memory_order_relaxed);
+            return refuse(admission::closed);
         }
-        if (enqueue(e)) return admission::accepted;
-        accepted_.fetch_sub(1, std::memory_order_relaxed);
-        return refuse(admission::closed);
+        if (waits) {
+            bool last = false;
+            waits->cell.settle_and_leave(ending::replied, last);
+        }
+        return admission::accepted;
     }
     /// Into a place that was granted before. Overloaded: no memory, and the place is there still.
     admission put_in_place(envelope& e) noexcept {
@@ -168,8 +178,8 @@ public:
         if (!drops()) give_place_back();
     }
     void give_place_back() noexcept {
-        count(places_.given_back);
-        taken();
+        const dropping meanwhile(*this);
+        taken(places_.given_back);
     }
 
     /// An id for a message that several lanes may begin to handle, none of which can number it.
@@ -216,14 +226,17 @@ public:
             if (r.where->handles(e)) r.where->tell(w, now);
         } else if (in_room) {
             w.at = whereabouts::place::room;
-        } else if (r.ticket > taken_.load(std::memory_order_relaxed)) {
-            w.ahead =
-                static_cast<std::int64_t>(r.ticket - taken_.load(std::memory_order_relaxed)) - 1;
+        } else if (const std::uint64_t gone = all_taken(std::memory_order_relaxed);
+                   r.ticket > gone) {
+            w.ahead = static_cast<std::int64_t>(r.ticket - gone) - 1;
             look_ahead(w, now);
         }
         return w;
     }
 
+    /// Once somebody else has ended a request for room: waits until that is done with all of it, so
+    /// that what the sender puts next comes after its message.
+    void pass_by_room() noexcept { room_.pass_by(); }
     /// A caller takes back its envelope from the waiting room; false: it is on its way.
     bool take_back(envelope& e) noexcept {
         if (!room_.leave(e)) return false;
@@ -233,7 +246,7 @@ public:
 
     /// Accepts no more; what is there is handled.
     void close() noexcept {
-        closed_.store(true, std::memory_order_relaxed);
+        closed_.store(true, std::memory_order_seq_cst);  // (6)
         shut();
         room_.shut([this](envelope& e) {
             count(refused_);
@@ -251,12 +264,24 @@ public:
 
     /// Calls `f(lane&)` for each lane that may be at work.
     virtual void for_each_lane(void* with, void (*f)(void*, lane&)) = 0;
-    virtual bool idle() const noexcept = 0;
+    /// Nothing is in the queue, and no lane has anything.
+    virtual bool rests() const noexcept = 0;
+    /// Nothing is queued, or handled, or being given up by a sender, `but` by so many at most.
+    bool idle(std::uint32_t but = 0) const noexcept {
+        return rests() && dropping_.load(std::memory_order_seq_cst) <= but;  // (6) (7)
+    }
+    /// Senders that give up a message on this thread, as the hook is called by one: who waits in it
+    /// for the endpoint does not wait for itself.
+    std::uint32_t dropped_here() const noexcept {
+        std::uint32_t n = 0;
+        for (const dropping* d = dropping::innermost(); d; d = d->outer()) n += d->at(*this);
+        return n;
+    }
     /// One lane after the other, to see what they do; nullptr: there are not so many.
     virtual const lane* lane_number(std::size_t) noexcept { return nullptr; }
     /// Never less, and more with each message that leaves the queue or is handled without it.
     std::uint64_t begun() noexcept {
-        return taken_.load(std::memory_order_relaxed) + in_lanes().ran_inline;
+        return all_taken(std::memory_order_relaxed) + in_lanes().ran_inline;
     }
     /// The bus is gone, all is at rest: destroys the user's callable, which may hold clients.
     void forget_handler() noexcept { handler_.reset(); }
@@ -267,7 +292,6 @@ public:
         a.handled = e.handled;
         a.failed = e.failed;
         a.expired = e.expired;
-        a.dropped = e.dropped + dropped_.load(std::memory_order_relaxed);
         a.refused = refused_.load(std::memory_order_relaxed);
         a.redelivered = again_ ? again_->counted() : 0;
         a.late = late_.load(std::memory_order_relaxed);
@@ -281,18 +305,21 @@ public:
             if (after == m || looks == 1000) break;
             m = after;
         }
+        a.dropped = e.dropped + m.dropped;
         a.accepted = queued - a.redelivered + e.ran_inline - m.not_used(0);
-        a.left = e.discarded + (queued - m.taken - m.not_used(m.given_back)) + e.running;
+        a.left = e.discarded + (queued - m.taken() - m.not_used(m.given_back)) + e.running;
         return a;
     }
     /// The same, once it is shut and at rest: then all that was accepted has been taken, and
-    /// whoever is being refused just now, who counts as accepted for a moment, is not in it.
+    /// whoever is being refused just now, who counts as accepted for a moment, is not in it. A
+    /// sender may still be dropping what it took out before: that is in it whole, or not at all.
     account last_counts() {
         account a = counts();
         const ends e = in_lanes();
-        a.left = e.discarded;
         const moment m = look();
-        a.accepted = m.taken - a.redelivered + e.ran_inline - m.given_back;
+        a.dropped = e.dropped + m.dropped;
+        a.left = e.discarded;
+        a.accepted = m.to_lanes + m.dropped - a.redelivered + e.ran_inline;
         return a;
     }
 
@@ -329,6 +356,30 @@ protected:
         endpoint_keeper* const keeper_;
     };
 
+    /// Around what somebody who has no lane does with messages that were accepted: they are not
+    /// lost from sight, and the bus waits for their end.
+    class dropping {
+    public:
+        explicit dropping(endpoint_core& e) noexcept
+            : of_(e), outer_(std::exchange(detail::this_thread().dropping, this)) {
+            of_.dropping_.fetch_add(1, std::memory_order_seq_cst);  // (6)
+        }
+        dropping(const dropping&) = delete;
+        ~dropping() {
+            detail::this_thread().dropping = outer_;
+            of_.dropping_.fetch_sub(1, std::memory_order_release);  // (7)
+        }
+        static const dropping* innermost() noexcept {
+            return static_cast<const dropping*>(detail::this_thread().dropping);
+        }
+        const dropping* outer() const noexcept { return static_cast<const dropping*>(outer_); }
+        bool at(const endpoint_core& e) const noexcept { return &of_ == &e; }
+
+    private:
+        endpoint_core& of_;
+        const void* const outer_;
+    };
+
     static void count(std::atomic<std::uint64_t>& n) noexcept {
         n.fetch_add(1, std::memory_order_relaxed);
     }
@@ -337,21 +388,16 @@ protected:
     void accepted_beside(envelope& e) noexcept {
         number(e, accepted_.fetch_add(1, std::memory_order_relaxed) + 1);
     }
-    /// A message has left the queue.
-    void taken() noexcept {
-        taken_.fetch_add(1, std::memory_order_seq_cst);  // (1)
-        if (full_ == when_full::wait) {
-            std::uint64_t ticket = 0;
-            room_.call_in([&] { return (ticket = reserve()) != 0; },
-                          [&](envelope& e) {
-                              number(e, ticket);
-                              admit(e);
-                          });
-        }
+    /// A message has left the queue, and a lane has it.
+    void taken() noexcept { taken(taken_); }
+    /// The same, for the only lane there is: then it takes no read-modify-write. Not with
+    /// when_full::wait.
+    void taken_by_the_one() noexcept {
+        const std::uint64_t before = taken_by_one_.load(std::memory_order_relaxed);
+        taken_by_one_.store(before + 1, std::memory_order_release);  // (2)
     }
     void drop(envelope& e, detail::literal why) noexcept {
-        taken();
-        count(dropped_);
+        taken(dropped_);
         give_up(e, code::overloaded, why);
     }
     /// Ends a message that will not be handled: its caller is told, or it is a dead letter.
@@ -363,15 +409,14 @@ protected:
     }
     // Ends a call, out of the queue, whose own chain holds the lane that is to take it.
     void refuse_circle(envelope& e) noexcept {
-        taken();
-        count(dropped_);
+        taken(dropped_);
         settle(e, circle(e.call()->chain));
     }
     void bury(envelope& e, failure why, bool intact) noexcept {
         dead_.put(e, name_, this, std::move(why), home_.now(), intact);
     }
     /// Somebody waits for what comes of it.
-    static bool asked(const envelope& e) noexcept { return e.call() && !e.call()->only_room; }
+    static bool asked(const envelope& e) noexcept { return e.call(); }
     void settle(envelope& e, failure why) noexcept {
         e.call()->fail(std::move(why));
         static_cast<void>(answer(e));
@@ -418,6 +463,10 @@ protected:
     }
 
 private:
+    void taken(std::atomic<std::uint64_t>& how) noexcept {
+        how.fetch_add(1, std::memory_order_seq_cst);  // (1)
+        if (full_ == when_full::wait && !room_.empty()) call_in();
+    }
     // What became of the messages that the lanes took, and how many they are at.
     struct ends {
         std::uint64_t ran_inline = 0, handled = 0, failed = 0, expired = 0, dropped = 0,
@@ -494,19 +543,27 @@ private:
 
     // What has left the queue, and what is in it with no message yet.
     struct moment {
-        std::uint64_t taken, granted, used, given_back;
+        std::uint64_t to_lanes, dropped, given_back, granted, used;
+        std::uint64_t taken() const noexcept { return to_lanes + dropped + given_back; }
         // Fewer may seem granted than used, if they are not of one moment after all.
         std::uint64_t not_used(std::uint64_t but) const noexcept {
             return granted - std::min(granted, used + but);
         }
         bool operator==(const moment&) const = default;
     };
+    std::uint64_t to_lanes(std::memory_order order) const noexcept {
+        return taken_.load(order) + taken_by_one_.load(order);
+    }
+    std::uint64_t all_taken(std::memory_order order) const noexcept {
+        return to_lanes(order) + dropped_.load(order) + places_.given_back.load(order);
+    }
     moment look() const noexcept {
         moment m;
-        m.taken = taken_.load(std::memory_order_acquire);  // (2)
+        m.to_lanes = to_lanes(std::memory_order_acquire);  // (2)
+        m.dropped = dropped_.load(std::memory_order_acquire);  // (2)
+        m.given_back = places_.given_back.load(std::memory_order_acquire);  // (2)
         m.granted = places_.granted.load(std::memory_order_acquire);  // (5)
         m.used = places_.used.load(std::memory_order_relaxed);
-        m.given_back = places_.given_back.load(std::memory_order_relaxed);
         return m;
     }
 
@@ -530,7 +587,7 @@ private:
         std::uint64_t seen = accepted_.load(std::memory_order_relaxed);
         do {
             if (full(seen, known_taken_.load(std::memory_order_acquire))) {  // (4)
-                const std::uint64_t taken = taken_.load(std::memory_order_seq_cst);  // (1)
+                const std::uint64_t taken = all_taken(std::memory_order_seq_cst);  // (1)
                 if (full(seen, taken)) return 0;
                 known_taken_.store(taken, std::memory_order_release);  // (4)
             }
@@ -548,41 +605,71 @@ private:
             if (l->busy() && (!w.handler.known || l->awaits())) l->tell(w, now);
         }
     }
-    // From the waiting room into the queue. A caller that has gone meanwhile is left out.
-    void admit(envelope& e) noexcept {
-        request& r = *e.call();
-        if (r.only_place) {
-            frame* const sender = r.caller;
-            grant_place(r);
-            bool last = false;
-            const auto verdict = r.cell.settle_and_leave(ending::replied, last);
-            if (verdict.won && verdict.waiting) sender->wake();
-            if (last) e.destroy();  // nobody came for it: it is given back
-            return;
+    // What is left to be done for those who were admitted, once the room's lock is free.
+    struct after_admission {
+        work *wake = nullptr, **last_to_wake = &wake;
+        letter* shut_out = nullptr;
+        letter* over = nullptr;
+
+        void wakes(frame& f) noexcept {
+            f.next = nullptr;
+            *last_to_wake = &f;
+            last_to_wake = &f.next;
         }
-        if (r.only_room) {
-            frame* const sender = r.caller;
-            r.succeed();
-            const auto verdict = r.cell.settle(ending::replied);
-            if (!verdict.won) return leave_out(e);
-            if (!enqueue(e)) {  // it was shut just now; the sender has its word: a dead letter
-                taken_.fetch_add(1, std::memory_order_relaxed);
-                count(dropped_);
-                give_up(e, code::closed);
-            }
-            if (verdict.waiting) sender->wake();
-            return;
+        static void add(letter*& list, envelope& e) noexcept { e.next = std::exchange(list, &e); }
+        static envelope* take(letter*& list) noexcept {
+            letter* const l = list;
+            if (l) list = l->next;
+            return static_cast<envelope*>(l);
         }
-        if (r.cell.how() != ending::open) return leave_out(e);
-        if (enqueue(e)) return;
-        accepted_.fetch_sub(1, std::memory_order_relaxed);
-        count(refused_);
-        settle(e, detail::failure_at(name_, code::closed));
+    };
+    POSTHASTE_NOINLINE void call_in() noexcept {
+        after_admission after;
+        std::uint64_t ticket = 0;
+        room_.call_in([&] { return (ticket = reserve()) != 0; },
+                      [&](envelope& e) {
+                          number(e, ticket);
+                          admit(e, after);
+                      });
+        while (after.wake) {
+            frame& f = static_cast<frame&>(*after.wake);
+            after.wake = f.next;
+            f.wake();
+        }
+        while (envelope* const e = after.take(after.shut_out)) give_up(*e, code::closed);
+        while (envelope* const e = after.take(after.over)) e->destroy();
     }
-    void leave_out(envelope& e) noexcept {
+    // From the waiting room into the queue. A caller that has gone meanwhile is left out.
+    void admit(envelope& e, after_admission& after) noexcept {
+        request& r = *e.call();
+        if (r.only_room) return admit_for(r, e, after);
+        if (r.cell.how() != ending::open) {
+            forget_ticket();
+            if (r.cell.handler_leaves()) after.add(after.over, e);
+        } else if (!enqueue(e)) {
+            forget_ticket();
+            after.add(after.shut_out, e);
+        }
+    }
+    void admit_for(request& r, envelope& e, after_admission& after) noexcept {
+        frame* const sender = r.caller;
+        envelope* const message = r.message;
+        if (!message) grant_place(r);
+        bool last = false;
+        const auto verdict = r.cell.settle_and_leave(ending::replied, last);
+        if (message && !verdict.won) {
+            forget_ticket();
+        } else if (message && !enqueue(*message)) {
+            // It was shut just now; the sender has its word: a dead letter.
+            dropped_.fetch_add(1, std::memory_order_seq_cst);  // (1)
+            after.add(after.shut_out, *message);
+        }
+        if (verdict.won && verdict.waiting) after.wakes(*sender);
+        if (last) after.add(after.over, e);  // nobody came for it: a place is given back
+    }
+    void forget_ticket() noexcept {
         accepted_.fetch_sub(1, std::memory_order_relaxed);
         count(refused_);
-        if (e.call()->cell.handler_leaves()) e.destroy();
     }
 
     const std::string name_;
@@ -596,30 +683,40 @@ private:
     endpoint_keeper* keeper_ = nullptr;
     waiting_room room_;
 
-    // (1), seq_cst: see waiting_room (1). In taken() it also releases to (2) that the message had
-    //     been accepted, so that an account never shows more taken than accepted.
-    // (2) acquires that.
-    // (3) releases from a sender to an account what the sender has seen of taken_, so that an
+    // What leaves the queue adds one to one of four, which add up to all_taken(): so whoever looks
+    // sees it whole, or not at all.
+    //
+    // (1), seq_cst: see waiting_room (1). It also releases to (2) that the message had been
+    //     accepted, so that an account never shows more taken than accepted.
+    // (2) acquires that. In taken_by_the_one() it releases the same.
+    // (3) releases from a sender to an account what the sender has seen of all_taken(), so that an
     //     account never shows more left than there is room for.
-    // (4) hands that on from sender to sender. The value may be too small: then taken_ is asked.
+    // (4) hands that on from sender to sender. The value may be too small: then all are asked.
     // (5) releases to an account that a place had been accepted before it was granted. That it was
     //     used or given back before it was taken, (2) does.
+    // (6), seq_cst: who drops the message it brings says so, then looks whether this is closed; who
+    //     closes it does so, then looks whether somebody drops. One of the two sees the other. Who
+    //     takes the oldest does so under a lock, as rests() looks: that is seen after it.
+    // (7) releases that a message was given up to whoever finds this idle, who acquires it.
     // relaxed: the other counters; each is exact, their sum at rest. A first look at accepted_,
     // checked by a read-modify-write. discarding_: whoever misses it is asked to stop.
     std::atomic<bool> discarding_ = false;
     alignas(detail::cache_line) std::atomic<std::uint64_t> accepted_ = 0;  // through the queue
-    std::atomic<std::uint64_t> known_taken_ = 0;  // what senders last saw of taken_, or less
+    std::atomic<std::uint64_t> known_taken_ = 0;  // what senders last saw of all_taken(), or less
     std::atomic<std::uint64_t> refused_ = 0;
-    alignas(detail::cache_line) std::atomic<std::uint64_t> taken_ = 0;  // out of the queue
-    std::atomic<std::uint64_t> dropped_ = 0, late_ = 0;
+    alignas(detail::cache_line) std::atomic<std::uint64_t> taken_ = 0;  // by lanes
+    std::atomic<std::uint64_t> taken_by_one_ = 0;  // the same, by the only lane there is
+    std::atomic<std::uint64_t> dropped_ = 0;  // by others: given up
+    std::atomic<std::uint64_t> late_ = 0;
     struct {  // in accepted_ before there is a message; each was granted, and has one end
         std::atomic<std::uint64_t> granted = 0;
         std::atomic<std::uint64_t> used = 0;
-        std::atomic<std::uint64_t> given_back = 0;  // in taken_, too
+        std::atomic<std::uint64_t> given_back = 0;
     } places_;
     std::atomic<duration::rep> late_by_ = 0;
     std::atomic<std::uint64_t> named_ = 0;
-    std::atomic<bool> closed_ = false;  // relaxed: enqueue() finds out for certain
+    std::atomic<std::uint32_t> dropping_ = 0;  // how many are, who have no lane
+    std::atomic<bool> closed_ = false;  // relaxed, mostly: enqueue() finds out for certain
 };
 
 inline lane::lane(endpoint_core& endpoint, std::uint32_t slot) noexcept

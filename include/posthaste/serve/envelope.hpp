@@ -57,11 +57,11 @@ namespace detail {
 /// wait takes no memory that might be missing then.
 struct tracking : handler_entry, work, timer {
     envelope& of;
-    message_id id;                ///< from when it was first handled
+    message_id id;  ///< from when it was first handled
     unsigned attempt = 1;
-    time_point since;             ///< when it was first accepted
+    time_point since;  ///< when it was first accepted
     std::optional<failure> last;  ///< what its handler said the last time
-    duration delay{};             ///< before the next attempt
+    duration delay{};  ///< before the next attempt
     endpoint_core* at = nullptr;  ///< if it waits without its lane
 
     /// nullptr: no memory.
@@ -133,19 +133,23 @@ struct envelope : letter {
 struct request {
     // What begins alike stands together, so that it is written at once.
     reply_cell cell;
-    bool only_room = false;       ///< a send that waits for room: it ends when it is accepted
-    bool only_queued = false;     ///< it is never handled on its caller's thread at once
-    bool only_place = false;      ///< with only_room: there is no message, it is put later
+    bool only_room = false;  ///< it waits for room, for itself or for `message`, and ends then
+    bool only_queued = false;  ///< it is never handled on its caller's thread at once
     bool waits_for_room = false;  ///< stands in a waiting_room, under its lock
     bool answered = false;  ///< before the handler's end, which adds nothing; the handler's
-    detail::due_time due;         ///< of a call that was begun before anyone read the clock
+    detail::due_time due;  ///< of a call that was begun before anyone read the clock
     time_point deadline = never;  ///< of the caller, for those who find it in a queue, or late
     time_point asked_at = never;  ///< when it was put; `never`: nobody read the clock, as below
     time_point begun_at = never;  ///< when it left the queue
     frame* caller = nullptr;
-    lane* where = nullptr;     ///< who handles it, once it was begun
-    message_id id;             ///< given to it, or by the lane that handles it, before it begins
+    union {
+        lane* where = nullptr;  ///< who handles it, once it was begun
+        letter* before;  ///< who stands before it, while it waits for room
+    };
+    message_id id;  ///< given to it, or by the lane that handles it, before it begins
     std::uint64_t ticket = 0;  ///< the how-manieth its endpoint accepted into its queue; 0: none
+    envelope* message =
+        nullptr;  ///< with only_room: its own until it is accepted; or it is put later
     endpoint_core* granted = nullptr;  ///< whose place it has, until somebody comes for it
     std::shared_ptr<queue_watch> watch;  ///< asked before it is queued, and before it is begun
     call_chain chain;  ///< whose handlers wait for this; set before it is put

@@ -206,7 +206,7 @@ private:
     template <typename Producer>
     static void hand_out(lane& l, Producer& p, result<reply> r) noexcept {
         envelope& e = l.handled();
-        const bool asked = e.call() && !e.call()->only_room;
+        const bool asked = e.call();
         p.start(l, asked);
         if (!asked) return;  // nobody wants it: the producer ends at its first co_yield
         static_cast<called<M>&>(e).answer.emplace(std::move(r));
@@ -243,8 +243,7 @@ private:
             return;
         }
         if constexpr (!std::is_const_v<M>) {  // nobody waits for the end of one that many share
-            if (e.call() && !e.call()->only_room)
-                static_cast<called<M>&>(e).answer.emplace(std::move(r));
+            if (e.call()) static_cast<called<M>&>(e).answer.emplace(std::move(r));
         }
         l.close_case(nullptr, intact);
     }

@@ -48,15 +48,15 @@ public:
             f(with, *l);  // not locked
     }
     const lane* lane_number(std::size_t i) noexcept override { return key_lane_number(i); }
-    bool idle() const noexcept override {
+
+private:
+    bool rests() const noexcept override {
         const auto evictor = lock_if_evicting();  // whoever released a box has left the lock, too
         if (!box_.idle()) return false;
         const std::lock_guard guard(lanes_lock_);
         return std::all_of(lanes_.begin(), lanes_.end(),
                            [](const key_lane& l) { return l.box.idle(); });
     }
-
-private:
     struct key_lane : lane {
         using lane::lane;
         std::optional<Key> key;  // none: it is spare

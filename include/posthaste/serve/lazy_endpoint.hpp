@@ -155,9 +155,17 @@ public:
         std::unique_ptr<endpoint_plan> gone;  // after the lock: the handler is the user's
         if (endpoint_core* const e = made_or([&] { gone = std::move(plan_); })) e->forget_handler();
     }
+    bool rests() const noexcept {
+        const endpoint_core* const e = made();
+        return !e || e->rests();
+    }
+    void disown_letters() noexcept {
+        if (endpoint_core* const e = made()) e->disown_letters();
+    }
+    /// Apart from what this thread itself is giving up.
     bool idle() const noexcept {
         const endpoint_core* const e = made();
-        return !e || e->idle();
+        return !e || e->idle(e->dropped_here());
     }
     std::uint64_t begun() const noexcept {
         endpoint_core* const e = made();

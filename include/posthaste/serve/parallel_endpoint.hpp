@@ -42,7 +42,6 @@ public:
     const lane* lane_number(std::size_t i) noexcept override {
         return i < lanes_.size() ? &lanes_[i] : nullptr;
     }
-    bool idle() const noexcept override { return none_is_aside() && queue_.idle(); }
 
 private:
     struct numbered_lane : lane {
@@ -69,6 +68,7 @@ private:
         if (!queue_.release()) home().post(free_lane());  // still a reader, perhaps on another lane
         return true;
     }
+    bool rests() const noexcept override { return none_is_aside() && queue_.idle(); }
     envelope* take_oldest() noexcept override {
         return static_cast<envelope*>(queue_.take_beside());
     }

@@ -108,9 +108,7 @@ struct place_request final : called_envelope {
     using content = M;
     result<void> answer;
 
-    place_request() noexcept : called_envelope(kind_of<place_request>) {
-        only_room = only_place = true;
-    }
+    place_request() noexcept : called_envelope(kind_of<place_request>) { only_room = true; }
     ~place_request() {
         if (granted) granted->give_place_back();  // nobody came for it
     }

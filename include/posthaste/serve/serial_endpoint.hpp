@@ -48,14 +48,14 @@ public:
         for (std::size_t i = 0; lane* const l = reentry_->number(i); ++i) f(with, *l);
     }
     const lane* lane_number(std::size_t i) noexcept override { return i == 0 ? &lane_ : nullptr; }
-    bool idle() const noexcept override {
+
+private:
+    bool rests() const noexcept override {
         if (reentry_ && !reentry_->idle()) return false;
         if (!evicts_) return box_.idle();
         const std::lock_guard guard(lock_);  // whoever released the box has left the lock, too
         return box_.idle();
     }
-
-private:
     // As many looks as have paid lately. Where none has, now and then one.
     POSTHASTE_NOINLINE bool claim_soon() noexcept {
         const unsigned patience = patience_.load(std::memory_order_relaxed);

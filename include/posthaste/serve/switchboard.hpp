@@ -317,12 +317,13 @@ inline bool subscriber::end(bool finish) noexcept {
     return true;
 }
 inline void subscriber::retire() noexcept {
-    if (!endpoint_.idle() || (state_.fetch_or(gone, std::memory_order_relaxed) & gone)) return;
+    if (!endpoint_.rests() || (state_.fetch_or(gone, std::memory_order_relaxed) & gone)) return;
     endpoint_.forget_handler();
     retired_.set();
     let_go();
 }
 inline void subscriber::destroy() noexcept {
+    endpoint_.disown_letters();
     on_.forget(*this);
     delete this;
 }

@@ -1,11 +1,13 @@
 // Those whose message waits for room in a full queue.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/serve/envelope.hpp>
 
 #include <atomic>
 #include <cstddef>
 #include <mutex>
+#include <utility>
 
 namespace posthaste {
 
@@ -20,7 +22,7 @@ public:
     };
     template <typename HasRoom>
     place stand(envelope& e, HasRoom has_room) noexcept {
-        const std::lock_guard guard(mutex_);
+        const std::lock_guard guard(lock_);
         if (shut_) return place::nowhere;
         count_.fetch_add(1, std::memory_order_seq_cst);  // (1)
         if (!first_ && has_room()) {
@@ -28,49 +30,58 @@ public:
             return place::reserved;
         }
         e.call()->waits_for_room = true;
+        e.call()->before = last_;
         e.next = nullptr;
-        (first_ ? last_->next : first_) = &e;
+        (last_ ? last_->next : first_) = &e;
         last_ = &e;
         return place::standing;
     }
     /// Takes `e` back; false: it has been admitted.
     bool leave(envelope& e) noexcept {
-        const std::lock_guard guard(mutex_);
+        const std::lock_guard guard(lock_);
         if (!e.call()->waits_for_room) return false;
-        letter* before = nullptr;
-        letter* l = first_;
-        for (; l != &e; l = l->next) before = l;
+        letter* const before = e.call()->before;
         (before ? before->next : first_) = e.next;
-        if (last_ == &e) last_ = before;
+        behind(e) = before;
         gone(e);
         return true;
     }
-    /// Admits as many as `has_room()` allows: `admit(envelope)` puts them into the queue.
+    /// Whoever was taken from here before has been admitted afterwards.
+    void pass_by() noexcept { const std::lock_guard guard(lock_); }
+    /// Admits as many as `has_room()` allows: `admit(envelope)` puts them into the queue. A lock is
+    /// held meanwhile: what may take long is for later.
     template <typename HasRoom, typename Admit>
     void call_in(HasRoom has_room, Admit admit) noexcept {
-        if (count_.load(std::memory_order_seq_cst) == 0) return;  // (1)
-        const std::lock_guard guard(mutex_);
+        const std::lock_guard guard(lock_);
         while (first_ && has_room()) {
             envelope& e = static_cast<envelope&>(*first_);
             first_ = e.next;
+            behind(e) = nullptr;
             gone(e);
             admit(e);
         }
     }
+    /// To be asked by whoever has made room: should he call in?
+    bool empty() const noexcept { return count_.load(std::memory_order_seq_cst) == 0; }  // (1)
     /// Nobody is admitted any more; all who stand here are handed to `refuse`.
     template <typename Refuse>
     void shut(Refuse refuse) noexcept {
-        const std::lock_guard guard(mutex_);
-        shut_ = true;
-        while (first_) {
-            envelope& e = static_cast<envelope&>(*first_);
-            first_ = e.next;
-            gone(e);
-            refuse(e);
+        letter* all = nullptr;
+        {
+            const std::lock_guard guard(lock_);
+            shut_ = true;
+            all = std::exchange(first_, nullptr);
+            last_ = nullptr;
+            for (letter* l = all; l; l = l->next) gone(static_cast<envelope&>(*l));
         }
+        while (all) refuse(static_cast<envelope&>(*std::exchange(all, all->next)));
     }
 
 private:
+    // Where is kept who stands before the one behind `e`.
+    letter*& behind(envelope& e) noexcept {
+        return e.next ? static_cast<envelope*>(e.next)->call()->before : last_;
+    }
     void gone(envelope& e) noexcept {
         e.call()->waits_for_room = false;
         count_.fetch_sub(1, std::memory_order_relaxed);
@@ -80,8 +91,9 @@ private:
     //     seq_cst operation), then looks at the count. Otherwise both could miss the other.
     // relaxed: counting down needs no order.
     std::atomic<std::size_t> count_ = 0;
-    std::mutex mutex_;
-    letter* first_ = nullptr;  // guarded by mutex_, as all below and request::waits_for_room
+    detail::spin_lock lock_;
+    // Guarded by lock_, as waits_for_room and before of each request.
+    letter* first_ = nullptr;
     letter* last_ = nullptr;
     bool shut_ = false;
 };
