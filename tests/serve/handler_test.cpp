@@ -3,10 +3,14 @@
 #include "../support/conversation.hpp"
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 using namespace posthaste;
 using namespace std::chrono_literals;
@@ -189,6 +193,68 @@ TEST_CASE("handler: a message with a reply may be sent, and the reply is dropped
     sim.advance(1ms);
     CHECK(app.counts("fetch").handled == 1);
     CHECK(reply_alive.use_count() == 1);
+}
+
+TEST_CASE("handler: handed one message after the other, it hears calls and failures as they come") {
+    testing::no_frames_left frames;
+    run_loop loop;  // in order
+    bus app(loop);
+    std::vector<int> seen;
+    struct clerk {
+        std::vector<int>& seen;
+        result<int> operator()(add a) const {
+            seen.push_back(a.n);
+            if (a.n % 10 == 3) throw a.n;
+            if (a.n % 10 == 7) return failure(code::rejected, effect::none, "no sevens");
+            return 2 * a.n;
+        }
+        void operator()(const note& n) const { seen.push_back(std::stoi(n.text)); }
+    };
+    app.handle<add, note>("clerk", clerk{seen});
+    const auto c = app.client<add, note>("clerk");
+    const auto tell = [&](int n) -> task<result<int>> {
+        if (n % 10 >= 8) co_return co_await c.call<add>(n == 98 ? 93 : n);
+        if (n % 10 == 1) CHECK(c.send<note>(std::to_string(n)));
+        else CHECK(c.send<add>(n));
+        co_return 0;
+    };
+    std::deque<testing::launched<result<int>>> told;
+    for (int n = 0; n != 100; ++n) told.emplace_back(loop, tell(n));
+    loop.drive_ready();
+    REQUIRE(seen.size() == 100);
+    for (int n = 0; n != 98; ++n) CHECK(seen[static_cast<std::size_t>(n)] == n);
+    for (int n = 9; n < 100; n += 10) CHECK(*told[static_cast<std::size_t>(n)].value() == 2 * n);
+    CHECK(outcome(told[98].value()) == "handler failed, complete");
+    const account a = app.counts("clerk");
+    CHECK(a.accepted == 100);
+    CHECK(a.handled == 79);
+    CHECK(a.failed == 21);
+    CHECK(a.left == 0);
+    int sevens = 0;
+    app.dead_letters().for_each([&](const dead_letter& l) {
+        if (l.reason().code() == code::rejected) ++sevens;
+    });
+    CHECK(sevens == 10);
+    CHECK(app.dead_letters().size() == 20);
+}
+
+TEST_CASE("handler: what was scheduled is handed to it among what was sent") {
+    testing::no_frames_left frames;
+    simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 6))));
+    bus app(sim);
+    std::string heard;
+    app.handle<note>("log", [&](note n) { heard += n.text.back(); });
+    const auto c = app.client<note>("log");
+    const std::string text = "too long to be stored in place: ";
+    for (int i = 0; i != 3; ++i) c.send_after(1ms, text + std::to_string(i));
+    auto beat = c.send_every(1ms, text + "+");
+    sim.advance(1ms);
+    for (int i = 3; i != 6; ++i) CHECK(c.send(text + std::to_string(i)));
+    sim.advance(1ms);
+    CHECK(beat.cancel());
+    for (const char each : std::string("012345+")) CHECK(heard.find(each) != std::string::npos);
+    CHECK(heard.size() == 8);
+    CHECK(app.counts("log").handled == 8);
 }
 
 TEST_CASE("handler: by const reference it leaves the message of a failed send intact") {

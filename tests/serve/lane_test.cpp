@@ -51,6 +51,61 @@ TEST_CASE("lane: after some messages it lets others of the executor have their t
     CHECK(most_at_once < 1000);
 }
 
+TEST_CASE("lane: who comes when its turn was just long enough finds it at rest") {
+    testing::no_frames_left frames;
+    const int more = GENERATE(0, 1);  // than in one turn
+    run_loop loop;
+    bus app(loop);
+    app.handle<job>("jobs", [](job j) { return j.n; });
+    const auto c = app.client<job>("jobs");
+    for (int i = 0; i != 64 + more; ++i) CHECK(c.send(i));
+    launched<result<int>> caller(loop, call(c, 1));
+    bool at_once = false;
+    struct look : work {
+        const launched<result<int>>& at;
+        bool& seen;
+        look(const launched<result<int>>& l, bool& s) : at(l), seen(s) {
+            run = [](work& w) noexcept {
+                static_cast<look&>(w).seen = static_cast<look&>(w).at.done();
+            };
+        }
+    } behind(caller, at_once);
+    loop.post(behind);
+    loop.drive_ready();
+    CHECK(caller.done());
+    CHECK(at_once == (more == 0));
+}
+
+TEST_CASE("lane: since when it handles a message is not told of the one after that") {
+    testing::no_frames_left frames;
+    simulation sim;
+    dead_letters dead;
+    endpoint_core* at = nullptr;
+    std::vector<duration> told;
+    const auto look = [&](job j) {
+        whereabouts w;
+        at->lane_number(0)->tell(w, sim.now());
+        told.push_back(w.handler.running);
+        return j.n;
+    };
+    serial_endpoint jobs("jobs", sim, dead,
+                         std::make_unique<detail::handler_of<decltype(look), job>>(look), serial);
+    at = &jobs;
+    const auto put = [&](envelope* e) {
+        REQUIRE(e);
+        e->how = jobs.find(detail::type_of<job>);
+        CHECK(jobs.put(*e, false) == endpoint_core::admission::accepted);
+    };
+    put(detail::make_or_not<detail::sent<job>>(1));
+    auto* const asked = detail::make_or_not<detail::called<job>>(2);
+    asked->deadline = sim.now() + 1s;
+    put(asked);
+    put(detail::make_or_not<detail::sent<job>>(3));
+    sim.drive_ready();
+    CHECK(told == std::vector<duration>{forever, 0s, forever});
+    if (asked->cell.caller_leaves()) asked->destroy();
+}
+
 TEST_CASE("lane: a handler that is cancelled hears of it, once it runs") {
     testing::no_frames_left frames;
     simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 6))));

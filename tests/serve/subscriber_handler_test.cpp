@@ -59,6 +59,96 @@ TEST_CASE("subscriber_handler: takes the message by reference or value, with or 
     CHECK(heard == 7 + 8);
 }
 
+TEST_CASE(
+    "subscriber_handler: one that throws has failed, and goes on with the next in its order") {
+    simulation sim;
+    bus app(sim);
+    std::vector<int> seen;
+    const auto s = app.subscribe<note>("t", [&](const note& m) {
+        seen.push_back(m.n);
+        if (m.n % 2) throw m.n;
+    });
+    for (int n = 0; n != 150; ++n) app.publish<note>("t", n);
+    sim.drive_ready();
+    REQUIRE(seen.size() == 150);
+    for (int n = 0; n != 150; ++n) CHECK(seen[static_cast<std::size_t>(n)] == n);
+    const account a = s.counts();
+    CHECK(a.accepted == 150);
+    CHECK(a.handled == 75);
+    CHECK(a.failed == 75);
+    CHECK(a.adds_up());
+    CHECK(app.dead_letters().total() == 75);
+}
+
+TEST_CASE("subscriber_handler: those that come again are among the others") {
+    simulation sim;
+    bus app(sim);
+    int odd = 0, even = 0;
+    const auto s = app.subscribe<note>("t", [&](const note& m) {
+        ++(m.n % 2 ? odd : even);
+        if (m.n % 2 && odd <= 3) throw m.n;
+    });
+    for (int n = 0; n != 6; ++n) app.publish<note>("t", n);
+    sim.drive_ready();
+    CHECK(app.dead_letters().requeue_if([](const dead_letter&) { return true; }) == 3);
+    for (int n = 0; n != 6; ++n) app.publish<note>("t", n);
+    sim.drive_ready();
+    CHECK(even == 6);
+    CHECK(odd == 3 + 3 + 3);
+    CHECK(s.counts().handled == 6 + 3 + 3);
+    CHECK(s.counts().failed == 3);
+    CHECK(app.dead_letters().size() == 0);
+}
+
+TEST_CASE("subscriber_handler: one that fails is delivered again in its place") {
+    simulation sim;
+    bus app(sim);
+    std::vector<int> seen;
+    const auto s =
+        app.subscribe<note>("t", serial.at_least_once({.attempts = 5}), [&](const note& m) {
+            seen.push_back(m.n);
+            if (m.n == 1 && seen.size() < 4) throw m.n;
+        });
+    for (int n = 0; n != 3; ++n) app.publish<note>("t", n);
+    sim.advance(1h);
+    CHECK(seen == std::vector<int>{0, 1, 1, 1, 2});
+    CHECK(s.counts().handled == 3);
+    CHECK(s.counts().redelivered == 2);
+}
+
+TEST_CASE("subscriber_handler: one that ends its subscription hears no more") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    std::vector<int> seen;
+    subscription s;
+    s = app.subscribe<note>("t", [&](const note& m) {
+        seen.push_back(m.n);
+        if (m.n == 1) CHECK(s.unsubscribe());
+    });
+    for (int n = 0; n != 5; ++n) app.publish<note>("t", n);
+    sim.drive_ready();
+    CHECK(seen == std::vector<int>{0, 1});
+    CHECK(s.counts().handled == 2);
+    CHECK(s.counts().left == 3);
+    CHECK(app.dead_letters().total() == 3);
+}
+
+TEST_CASE("subscriber_handler: many messages leave others their turn") {
+    simulation sim;
+    bus app(sim);
+    std::vector<int> turns;  // who handles, without repetition
+    const auto note_turn = [&](int who) {
+        if (turns.empty() || turns.back() != who) turns.push_back(who);
+    };
+    const auto a = app.subscribe<note>("t", [&](const note&) { note_turn(1); });
+    const auto b = app.subscribe<note>("t", [&](const note&) { note_turn(2); });
+    for (int n = 0; n != 200; ++n) app.publish<note>("t", n);
+    sim.drive_ready();
+    CHECK(turns.size() >= 4);
+    CHECK(a.counts().handled + b.counts().handled == 400);
+}
+
 TEST_CASE("subscriber_handler: the reply of a message that has one is dropped, a failure counted") {
     simulation sim;
     bus app(sim);

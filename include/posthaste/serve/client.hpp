@@ -241,6 +241,7 @@ private:
         envelope* const e = detail::make_or_not<detail::sent<M>>(std::forward<Args>(args)...);
         if (!e) return refused(code::overloaded, "no memory for the message");
         e->how = route.how;
+        if (route.to->put_at_once(*e)) return {};
         const auto admission = route.to->put(*e, false);
         if (admission == endpoint_core::admission::accepted) return {};
         e->destroy();

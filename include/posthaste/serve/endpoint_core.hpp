@@ -3,6 +3,7 @@
 // long: endpoint and lane work hand in hand; the steps of a lane stand at the end.
 
 #include <posthaste/base/result.hpp>
+#include <posthaste/carry/mailbox.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/serve/account.hpp>
 #include <posthaste/serve/dead_letters.hpp>
@@ -11,6 +12,7 @@
 #include <posthaste/serve/lane.hpp>
 #include <posthaste/serve/mode.hpp>
 #include <posthaste/serve/redelivery.hpp>
+#include <posthaste/serve/shared_message.hpp>
 #include <posthaste/serve/waiting_room.hpp>
 
 #include <algorithm>
@@ -24,8 +26,8 @@
 
 namespace posthaste {
 
-/// Whoever keeps an endpoint that may go before the bus does: each lane that goes to rest holds it
-/// meanwhile, and then tells.
+/// Whoever keeps an endpoint that may go before the bus does: each lane that goes to rest, or tries
+/// to, holds it meanwhile, and then tells.
 class endpoint_keeper {
 public:
     virtual void hold() noexcept = 0;
@@ -79,19 +81,17 @@ public:
     std::size_t capacity() const noexcept { return capacity_; }
     /// How a message of this type is handled here; nullptr: not at all.
     const handler::entry* find(const detail::message_type& type) const noexcept {
-        for (const handler::entry& e : table_) {
-            if (e.type == &type) return &e;
-        }
-        return nullptr;
+        if (only().type == &type) return &only();
+        return table_.size() == 1 ? nullptr : find_further(type);
     }
-    /// Requires   it takes one type of message.
+    /// Requires   it takes one type of message; else the first of them.
     const handler::entry& only() const noexcept { return table_.front(); }
 
     /// Takes the envelope over if it is accepted; false: put() will say what becomes of it.
     /// Requires   it is not a call's.
     bool put_at_once(envelope& e) noexcept {
         if (!tracks(e) || reserve() == 0) return false;
-        if (enqueue(e)) return true;
+        if (straight_.box ? straight_.put(e, home_) : enqueue(e)) return true;
         accepted_.fetch_sub(1, std::memory_order_relaxed);
         return false;
     }
@@ -330,7 +330,12 @@ protected:
     virtual bool enqueue(envelope& e) noexcept = 0;
     /// The next message for this lane; nullptr: none now.
     virtual envelope* take(lane& l) noexcept = 0;
-    /// The lane has nothing to do; false: there is something, after all.
+    /// What enqueue() does is put() of this mailbox, which `reader` reads: so it takes no virtual
+    /// call. Before it is used, as the next.
+    void put_straight(mailbox& box, work& reader) noexcept { straight_ = {&box, &reader, false}; }
+    /// The same of take(): nobody but this lane takes from there.
+    void go_straight(mailbox& box, lane& reader) noexcept { straight_ = {&box, &reader, true}; }
+    /// The lane has nothing to do, or its turn is over; false: there is something to do.
     virtual bool release(lane& l) noexcept = 0;
     /// The message that has waited longest, for when_full::drop_oldest.
     virtual envelope* take_oldest() noexcept = 0;
@@ -467,6 +472,20 @@ private:
         how.fetch_add(1, std::memory_order_seq_cst);  // (1)
         if (full_ == when_full::wait && !room_.empty()) call_in();
     }
+    envelope* next_for(lane& l) noexcept {
+        if (!straight_.taken_from) return take(l);
+        letter* const next = straight_.box->take();
+        if (next) full_ == when_full::wait ? taken() : taken_by_the_one();
+        return static_cast<envelope*>(next);
+    }
+
+    POSTHASTE_NOINLINE const handler::entry* find_further(
+        const detail::message_type& type) const noexcept {
+        const auto e = std::find_if(table_.begin(), table_.end(),
+                                    [&](const handler::entry& one) { return one.type == &type; });
+        return e != table_.end() ? &*e : nullptr;
+    }
+
     // What became of the messages that the lanes took, and how many they are at.
     struct ends {
         std::uint64_t ran_inline = 0, handled = 0, failed = 0, expired = 0, dropped = 0,
@@ -675,6 +694,16 @@ private:
     const std::string name_;
     executor& home_;
     dead_letters& dead_;
+    struct {
+        mailbox* box = nullptr;
+        work* reader = nullptr;
+        bool taken_from = false;
+        bool put(envelope& e, executor& at) const noexcept {
+            const auto done = box->put(e);
+            if (done == mailbox::put_result::claimed) at.post(*reader);
+            return done != mailbox::put_result::refused;
+        }
+    } straight_;  // see put_straight(), go_straight()
     const std::span<const handler::entry> table_;
     std::unique_ptr<handler> handler_;  // the lanes', until the bus is gone
     const std::size_t capacity_;
@@ -727,14 +756,18 @@ inline lane::lane(endpoint_core& endpoint, std::uint32_t slot) noexcept
 
 inline void lane::read_on() noexcept {
     for (int budget = 64;;) {  // then others of the executor have their turn
-        envelope* const e = of.take(*this);
-        if (!e) {
-            const endpoint_core::resting held(of);
-            if (of.release(*this)) return;
-            continue;
+        envelope* const e = of.next_for(*this);
+        const bool several = e && e->how->each && !e->kind->called && !e->is_tracked;
+        if (several) {
+            if (!e->how->each(*of.handler_, *this, *e, budget)) return;
+        } else if (e) {
+            if (!handle(*e)) return;  // its end will go on from here
+            --budget;
         }
-        if (!handle(*e)) return;  // its end will go on from here
-        if (--budget == 0) return of.home().post(*this);
+        if (e && !several && budget > 0) continue;
+        const endpoint_core::resting held(of);  // nothing is there, or the turn is over
+        if (of.release(*this)) return;
+        if (budget <= 0) return of.home().post(*this);
     }
 }
 
@@ -749,6 +782,33 @@ inline bool lane::handle(envelope& e) noexcept {
     context_.id_ = identify(asked ? &e.call()->id : e.is_tracked ? &e.tracked()->id : nullptr);
     if (asked && !begin(e)) return true;
     return e.how->start(*of.handler_, *this) && (!to_repeat_ || goes_on());
+}
+
+// As handle() for each, but what none of those handlers can see is done once.
+template <typename M, typename F>
+bool lane::hand_each(envelope& first, int& budget, F f) noexcept {
+    using one = detail::sent<M>;
+    const handler_entry* const how = first.how;
+    const auto nothing_is_known = [this] {
+        began_.store(unknown, std::memory_order_relaxed);
+        awaited_.store(nullptr, std::memory_order_relaxed);
+    };
+    nothing_is_known();
+    for (envelope* e = &first;;) {
+        if (e->how != how || e->kind != &one::its_kind() || of.discarding()) {
+            if (!handle(*e)) return false;
+            nothing_is_known();
+        } else {
+            envelope_ = e;
+            current_.store(reinterpret_cast<std::uintptr_t>(e) | deaf, std::memory_order_relaxed);
+            if (f(static_cast<one*>(e)->value())) {
+                current_.store(0, std::memory_order_relaxed);
+                count(tally_.handled);
+                one::its_kind().destroy(*e);
+            }
+        }
+        if (--budget <= 0 || !(e = of.next_for(*this))) return true;
+    }
 }
 
 // After the end of a handler. False: the lane waits until a message is to be delivered again.

@@ -41,6 +41,9 @@ struct handler_entry {
     bool suspends;                            ///< it is a coroutine
     bool hears_stop;  ///< it can know that a stop was requested, while it runs
     bool streams = false;  ///< its caller goes on while it runs
+    /// In place of start(), if nobody waits for the end, of a handler that takes nothing but the
+    /// message, and is no coroutine: handles this one and those behind it, by lane::hand_each().
+    bool (*each)(handler&, lane&, envelope& first, int& budget) noexcept = nullptr;
 };
 
 /// What there is to know of all envelopes of one shape.

@@ -1,5 +1,6 @@
 // A user's callable, and the messages it takes.  SPDX-License-Identifier: BSL-1.0
 #pragma once
+// long: what a handler may be, and how each is run, in one piece.
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/run/task.hpp>
@@ -138,6 +139,12 @@ public:
     static constexpr bool hears_stop =
         suspends || takes_message_and_context<H, M> || takes_message_and_outbox<H, M>;
 
+    /// Requires   !hears_stop.
+    static bool each(H& h, lane& l, envelope& first, int& budget) noexcept {
+        if constexpr (hears_stop) return true;
+        else return l.hand_each<M>(first, budget, [&](M& m) { return hand(h, m, l); });
+    }
+
     static bool start(H& h, lane& l) noexcept {
         M& m = l.handled().as<M>();
         if constexpr (a_task<given>) {
@@ -174,6 +181,18 @@ public:
     }
 
 private:
+    // False: it has failed, and its case is closed.
+    static bool hand(H& h, M& m, lane& l) noexcept {
+        return guarded(
+            [&] {
+                if constexpr (std::is_void_v<given>) return std::invoke(h, std::move(m)), true;
+                else {
+                    result<reply> r(std::invoke(h, std::move(m)));
+                    return r ? true : (close(l, std::move(r)), false);
+                }
+            },
+            [&](const std::exception_ptr& e) { return close(l, thrown_failure(e)), false; });
+    }
     // The coroutine has ended, or is to be destroyed where it stands.
     static void finish(lane& l, bool ended) noexcept {
         if constexpr (a_task<given>) {
@@ -234,7 +253,7 @@ private:
         rest.end(why ? &*why : nullptr);
         rest.leave_behind();
     }
-    static void close(lane& l, result<reply> r) noexcept {
+    static void close(lane& l, result<reply>&& r) noexcept {
         envelope& e = l.handled();
         constexpr bool intact = std::is_const_v<M> || leaves_intact<H, M, returned>();
         if (!r) {
@@ -258,13 +277,18 @@ public:
     explicit handler_of(H h) : handler(entries), h_(std::move(h)) {}
 
 private:
+    template <typename M>
+    static bool each(handler& self, lane& l, envelope& first, int& budget) noexcept {
+        return handling<H, M>::each(static_cast<handler_of&>(self).h_, l, first, budget);
+    }
     H h_;
     static constexpr std::array<handler::entry, sizeof...(Ms)> entries{
         {{&type_of<Ms>,
           [](handler& self, lane& l) noexcept {
               return handling<H, Ms>::start(static_cast<handler_of&>(self).h_, l);
           },
-          handling<H, Ms>::suspends, handling<H, Ms>::hears_stop, handling<H, Ms>::streams}...}};
+          handling<H, Ms>::suspends, handling<H, Ms>::hears_stop, handling<H, Ms>::streams,
+          handling<H, Ms>::hears_stop ? nullptr : &handler_of::template each<Ms>}...}};
 };
 
 template <typename H, typename M>

@@ -34,7 +34,9 @@ public:
                    const keyed<KeyOf>& mode)
         : endpoint_core(std::move(name), at, dead, std::move(h), mode.capacity(), mode.full()),
           evicts_(mode.full() == when_full::drop_oldest),
-          key_of_(mode.key_of()) {}
+          key_of_(mode.key_of()) {
+        put_straight(box_, sorter_);
+    }
 
     lane* claim(envelope& e) noexcept override {
         if (!box_.claim()) return nullptr;  // now the caller is the sorter

@@ -73,6 +73,11 @@ public:
     /// The handler has ended, its frame is gone, and the answer is in the envelope.
     /// `failed`: why it failed; nullptr if it did not. `intact`: the message is as it was.
     void close_case(failure* failed, bool intact) noexcept;
+    /// Hands this message, and those behind it, to `f(M&)`, as many as `budget` allows. `f` gives
+    /// false for one that failed, whose case it has closed. A const M is a message that is shared.
+    /// False: as of a handler's start().
+    template <typename M, typename F>
+    bool hand_each(envelope& first, int& budget, F f) noexcept;
 
     endpoint_core& of;
 

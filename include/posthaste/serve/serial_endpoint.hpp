@@ -24,7 +24,9 @@ public:
                     const serial_mode& mode)
         : endpoint_core(std::move(name), at, dead, std::move(h), mode.capacity(), mode.full()),
           evicts_(mode.full() == when_full::drop_oldest),
-          reentry_(mode.is_reentrant() ? std::make_unique<reentry>(*this) : nullptr) {}
+          reentry_(mode.is_reentrant() ? std::make_unique<reentry>(*this) : nullptr) {
+        if (!evicts_ && !reentry_) go_straight(box_, lane_);
+    }
 
     // Another thread's handler may be about to end: waiting for that is less than queueing behind
     // it, having the lane sent for, and being woken; and whoever queues makes others queue.

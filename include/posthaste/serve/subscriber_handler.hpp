@@ -8,6 +8,8 @@
 #include <array>
 #include <concepts>
 #include <cstddef>
+#include <exception>
+#include <functional>
 #include <type_traits>
 #include <utility>
 
@@ -42,12 +44,16 @@ public:
 private:
     using handling_it = handling<H, const E>;
     H h_;
+    static bool each(handler& self, lane& l, envelope& first, int& budget) noexcept {
+        return handling_it::each(static_cast<subscriber_handler&>(self).h_, l, first, budget);
+    }
     static constexpr std::array<handler::entry, 1> entries{
         {{&type_of<E>,
           [](handler& self, lane& l) noexcept {
               return handling_it::start(static_cast<subscriber_handler&>(self).h_, l);
           },
-          handling_it::suspends, handling_it::hears_stop}}};
+          handling_it::suspends, handling_it::hears_stop, false,
+          handling_it::hears_stop ? nullptr : &each}}};
 };
 
 /// Puts the latest messages of its topics into its queue, as far as there is room and memory.
