@@ -1,7 +1,9 @@
 // Contract 1, 2, 5, 6 and 7: how calls end.
 #include <posthaste/serve/call.hpp>
 
+#include "../support/by_hand.hpp"
 #include "../support/conversation.hpp"
+#include "../support/started.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -37,6 +39,20 @@ task<result<int>> call(client<ask> c, int n) { co_return co_await c.call(n); }
 task<result<int>> call(client<work_for> c, std::chrono::milliseconds t) {
     co_return co_await c.call(t);
 }
+
+/// At each exact look at its clock it is one millisecond later.
+class ticking : public testing::by_hand {
+public:
+    time_point now() const noexcept override { return time_point(1ms * ++looks); }
+    time_point coarse_now() const noexcept override { return time_point(1ms * looks); }
+    mutable int looks = 0;
+};
+class set_by_hand : public testing::by_hand {
+public:
+    time_point now() const noexcept override { return time; }
+    time_point coarse_now() const noexcept override { return time; }
+    time_point time;
+};
 
 std::uint64_t any_seed() { return static_cast<std::uint64_t>(GENERATE(range(1, 6))); }
 
@@ -300,6 +316,77 @@ TEST_CASE("call: a nested call knows the outer deadline also after the handler h
     CHECK(left == 20ms);
     CHECK(inner_deadline == begin + 50ms);
     CHECK(ended == 50ms);  // not 30 + 50
+}
+
+TEST_CASE("call: a handler whose calls are all answered at once has its deadline all the same") {
+    testing::no_frames_left frames;
+    set_by_hand world;
+    {
+        bus app(world);
+        const bool plain = GENERATE(false, true);
+        if (plain) app.handle<ask>("inner", [](ask a) { return a.n; });
+        else app.handle<ask>("inner", [](ask a) -> task<int> { co_return a.n; });
+        const auto inner = app.client<ask>("inner");
+        int calls = 0;
+        app.handle<ask>("outer", [&](ask) -> task<int> {
+            for (; calls != 500; ++calls) {
+                const auto r = co_await inner.call(calls);
+                if (!r && r.error().code() == code::deadline_exceeded) co_return calls;
+                world.time += 1ms;  // so long it works between two calls
+            }
+            co_return calls;
+        });
+        const auto body = [&]() -> task<> {
+            const auto r = co_await app.client<ask>("outer", deadline(100ms)).call(7);
+            CHECK(outcome(r) == "value");
+        };
+        testing::started t(world, body());
+        testing::by_hand::run(testing::by_hand::posted());
+        CHECK(t.ended());
+        CHECK(calls == 100);
+    }
+}
+
+TEST_CASE("call: each that makes nested ones takes one exact look at the clock for that") {
+    testing::no_frames_left frames;
+    ticking world;
+    const bool stands = GENERATE(false, true), asks_before = GENERATE(false, true);
+    const bool outer_asks = GENERATE(false, true);
+    std::vector<time_point> deadlines;  // the innermost first
+    {
+        bus app(world);
+        app.handle<ask>("plain", [](ask a) { return a.n; });
+        app.handle<ask>("inner", [&](ask a, context& c) -> task<int> {
+            if (asks_before) deadlines.push_back(c.deadline());
+            if (stands) {
+                co_await yield();
+                deadlines.push_back(c.deadline());
+            }
+            co_return a.n;
+        });
+        const auto pass_on = [&](client<ask> to) {
+            return [&deadlines, stands, outer_asks, to](ask a, context& c) -> task<int> {
+                const time_point before = outer_asks ? c.deadline() : never;
+                const auto r = co_await to.call(a.n);
+                if (stands) deadlines.push_back(c.deadline());
+                if (outer_asks) CHECK(before == c.deadline());
+                co_return *r;
+            };
+        };
+        app.handle<ask>("middle", pass_on(app.client<ask>("inner")));
+        app.handle<ask>("outer", pass_on(app.client<ask>("middle")));
+        const auto body = [&]() -> task<> {
+            auto r = co_await app.client<ask>("outer", deadline(3s)).call(7);
+            CHECK(outcome(r) == "value");
+            r = co_await app.client<ask>("plain").call(7);
+            CHECK(outcome(r) == "value");
+            if (!stands && !asks_before && !outer_asks) CHECK(world.looks == 2);
+        };
+        testing::started t(world, body());
+        testing::by_hand::run(testing::by_hand::posted());
+        CHECK(t.ended());
+    }
+    CHECK(std::is_sorted(deadlines.begin(), deadlines.end()));
 }
 
 TEST_CASE("call: a send does not inherit the deadline") {

@@ -154,7 +154,7 @@ class result<void> {
 public:
     using value_type = void;
 
-    result() noexcept = default;
+    result() noexcept {}  // not defaulted: {} would set all of it to zero before
     result(failure f) noexcept : done_(std::move(f)) {}
 
     bool has_value() const noexcept { return done_.has_value(); }

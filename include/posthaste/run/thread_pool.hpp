@@ -94,6 +94,7 @@ public:
         clock_.arm(t, due, self ? self->index : workers_.size());
     }
     void disarm(timer& t) noexcept override { clock_.disarm(t); }
+    bool watches() const noexcept override { return true; }
     void watch(inline_call& c) noexcept override {
         worker& self = *mine();
         {

@@ -1,6 +1,7 @@
 // What a name on a bus leads to.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/config.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/serve/lazy_endpoint.hpp>
 
@@ -34,9 +35,12 @@ struct address {
         }
     };
     route find(const detail::message_type& type) const noexcept {
-        endpoint_core* to = endpoint.made();
+        if (endpoint_core* const to = endpoint.made()) return {to, to->find(type)};
+        return make_and_find(type);
+    }
+    POSTHASTE_NOINLINE route make_and_find(const detail::message_type& type) const noexcept {
         bool no_memory = false;
-        if (!to) to = endpoint.make(name, nullptr, &no_memory);
+        endpoint_core* const to = endpoint.make(name, nullptr, &no_memory);
         return {to, to ? to->find(type) : nullptr, no_memory};
     }
     /// While the bus drains, only what already runs on it may still send.

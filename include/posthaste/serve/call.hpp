@@ -16,8 +16,9 @@
 
 namespace posthaste {
 
-/// What all calls do, whatever their types: finds the endpoint, has the handler run at once if it
-/// is idle here, else stands still until one of reply, deadline and stop ends it.
+/// What all calls do that direct_call does not have answered at once, whatever their types: finds
+/// the endpoint, has the handler run at once if it is idle here, else stands still until one of
+/// reply, deadline and stop ends it.
 class call_site {
 public:
     call_site(const address& to, envelope* e, request* r, duration allowance) noexcept
@@ -37,10 +38,6 @@ public:
         }
     }
 
-    /// Before it begins: how long it may take.
-    void allow(duration allowance) noexcept { allowance_ = allowance; }
-    /// Before it begins: somebody else has the message.
-    void forget() noexcept { envelope_ = nullptr; }
     /// True: the caller is suspended, and may have gone on elsewhere already.
     POSTHASTE_NOINLINE bool begin(frame& f) noexcept {
         stage_ = stage::refused;
@@ -310,47 +307,5 @@ private:
     duration retry_after_{};
     std::optional<waiting> stood_;  // who may end it meanwhile
 };
-
-namespace detail {
-
-/// One request, and nothing between it and its caller.
-template <typename M>
-class direct_call {
-public:
-    direct_call(const address& to, called<M>* e, duration allowance) noexcept
-        : site_(to, e, e, allowance), envelope_(e) {}
-
-    /// Before begin().
-    void allow(duration allowance) noexcept { site_.allow(allowance); }
-    called<M>* call() noexcept { return envelope_; }
-    /// Before begin(), which then refuses it.
-    called<M>* give_away() noexcept {
-        site_.forget();
-        return std::exchange(envelope_, nullptr);
-    }
-    bool begin(frame& f) noexcept { return site_.begin(f); }
-    /// Once, at the caller's: is there a value to take()?
-    bool end() noexcept {
-        answered_ = site_.end();
-        return answered_ && *envelope_->answer;
-    }
-    /// Then, once. `known_by`: gets what the handler knew the message by, if it was begun.
-    result<reply_t<M>> take(message_id* known_by = nullptr) noexcept {
-        if (known_by) {
-            if (const message_id id = site_.id()) *known_by = id;
-        }
-        result<reply_t<M>> r =
-            answered_ ? *std::move(envelope_->answer) : result<reply_t<M>>(site_.why());
-        site_.leave();
-        return r;
-    }
-
-private:
-    call_site site_;
-    called<M>* envelope_;
-    bool answered_ = false;
-};
-
-}  // namespace detail
 
 }  // namespace posthaste

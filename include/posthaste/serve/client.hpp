@@ -86,14 +86,13 @@ public:
     template <std::nullptr_t = nullptr, typename... Args>
         requires(!unsafe<Args...>)
     [[nodiscard]] auto call(Args&&... args) const noexcept {
-        return operation<call_operation, typename picked<Args...>::type>(
-            std::forward<Args>(args)...);
+        return called<typename picked<Args...>::type>(std::forward<Args>(args)...);
     }
     template <message M, typename... Args>
     [[nodiscard]] auto call(Args&&... args) const noexcept {
         static_assert(carries<M>,
                       "this client does not carry that message; name it in bus.client<M...>(name)");
-        return operation<call_operation, M>(std::forward<Args>(args)...);
+        return called<M>(std::forward<Args>(args)...);
     }
     template <std::nullptr_t = nullptr, typename M>
         requires unsafe<M>
@@ -101,7 +100,7 @@ public:
       deprecated("this compiler destroys a temporary message twice inside co_await (GCC PR 99576); "
                  "write call(members...), call(named), or call<M>(std::move(named))")]]
     auto call(M&& m) const noexcept {
-        return operation<call_operation, M>(std::forward<M>(m));
+        return called<M>(std::forward<M>(m));
     }
 
     /// Hands the message over: accepted, or refused. Never waits, never throws.
@@ -219,14 +218,10 @@ public:
 
 private:
     friend class outbox;
-    template <template <typename> typename Operation, typename M, typename... Args>
-    Operation<M> operation(Args&&... args) const noexcept {
-        detail::called<M>* const e =
-            detail::make_or_not<detail::called<M>>(std::forward<Args>(args)...);
-        if constexpr (std::same_as<Operation<M>, call_operation<M>>) {
-            if (policies_) return Operation<M>(*to_, e, policies_);
-        }
-        return Operation<M>(*to_, e, deadline_);
+    template <typename M, typename... Args>
+    call_operation<M> called(Args&&... args) const noexcept {
+        return call_operation<M>(*to_, deadline_, policies_, std::in_place,
+                                 std::forward<Args>(args)...);
     }
     template <typename M, typename... Args>
     send_operation<M> sent(Args&&... args) const noexcept {

@@ -37,12 +37,25 @@ protected:
     ~endpoint_keeper() = default;
 };
 
+/// A call whose handler may outlast it, and what becomes of the message and the answer, once the
+/// handler has ended and the caller is not there any more.
+struct watched_call : inline_call {
+    void (*drop)(watched_call&) noexcept = nullptr;
+};
+
 /// What serial, parallel and keyed endpoints have in common: admission, accounting, giving up. The
 /// modes add where a message waits and which lane takes it.
 ///
 /// Threads    any.
 class endpoint_core : public takes_letters {
 public:
+    /// What became of a call that might be answered at once.
+    enum class at_once : unsigned char {
+        no,  ///< nothing has happened
+        answered,
+        late,  ///< its caller was taken elsewhere
+        watched,  ///< nothing has happened; it might be, by answer_watched()
+    };
     /// What became of a message that was put.
     enum class admission : unsigned char {
         accepted,
@@ -55,6 +68,7 @@ public:
                   std::size_t capacity, when_full full) noexcept
         : name_(std::move(name)),
           home_(at),
+          watched_(at.watches()),
           dead_(dead),
           table_(h->entries()),
           handler_(std::move(h)),
@@ -189,6 +203,21 @@ public:
 
     /// A lane for a call that may run at once on its caller's thread; nullptr: queue it.
     virtual lane* claim(envelope& e) noexcept = 0;
+
+    /// Whoever calls it from home() may be taken elsewhere by who watches there.
+    bool is_watched() const noexcept { return watched_; }
+    /// Has the handler answer at once, if a lane is free for whatever message; false: nothing has
+    /// happened. Where the lane depends on the message: no.
+    /// Requires   how.at_once, to be called at home(), and !is_watched().
+    virtual bool answer_at_once(const handler_entry& /*how*/, void* /*message*/,
+                                void* /*answer*/) noexcept {
+        return false;
+    }
+    /// The same where is_watched(). `by`: how its caller may be taken elsewhere.
+    virtual at_once answer_watched(const handler_entry& /*how*/, void* /*message*/,
+                                   void* /*answer*/, watched_call& /*by*/) noexcept {
+        return at_once::no;
+    }
 
     /// All lanes that could take such a call stand still until it has ended. Where that depends on
     /// the message: no; whoever finds out later ends it by refuse_circle().
@@ -460,6 +489,15 @@ protected:
         const bool expired = r.cell.how() == ending::expired;
         return expired && r.deadline != never ? home_.now() - r.deadline : duration();
     }
+    at_once answer_on(lane& l, const handler_entry& how, void* message, void* answer,
+                      watched_call& by) noexcept {
+        home_.watch(by);  // from now on its caller may go on elsewhere
+        l.answer(how, message, answer);
+        if (home_.unwatch(by)) return at_once::answered;
+        count_late(home_.now() - by.deadline);
+        by.drop(by);  // while the bus is here for certain
+        return at_once::late;
+    }
     void count_late(duration by) noexcept {
         count(late_);
         auto most = late_by_.load(std::memory_order_relaxed);
@@ -693,6 +731,7 @@ private:
 
     const std::string name_;
     executor& home_;
+    const bool watched_;
     dead_letters& dead_;
     struct {
         mailbox* box = nullptr;
@@ -886,6 +925,19 @@ inline bool lane::run_inline(envelope& e) noexcept {
     if (!e.how->start(*of.handler_, *this)) return false;
     if (!of.release(*this)) of.home().post(*this);
     return true;
+}
+
+inline void lane::answer(const handler_entry& how, void* message, void* answer) noexcept {
+    count(tally_.ran_inline);
+    began_.store(unknown, std::memory_order_relaxed);
+    awaited_.store(nullptr, std::memory_order_relaxed);
+    current_.store(deaf, std::memory_order_relaxed);  // busy, with what nobody can ask for
+    failure* const why = how.at_once(*of.handler_, message, answer);
+    current_.store(0, std::memory_order_relaxed);
+    if (!why) return count(tally_.handled);
+    if (why->effect() == effect::none) why->effect(effect::complete);  // it has run
+    detail::add_to_path(*why, of.name());
+    count(tally_.failed);
 }
 
 inline void lane::take_up(envelope& e, time_point bound, duration allowance) noexcept {

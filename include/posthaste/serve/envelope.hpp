@@ -41,6 +41,9 @@ struct handler_entry {
     bool suspends;                            ///< it is a coroutine
     bool hears_stop;  ///< it can know that a stop was requested, while it runs
     bool streams = false;  ///< its caller goes on while it runs
+    /// Of a handler that takes nothing but the message, and is no coroutine: has it handle the one
+    /// at `message`, makes the result<reply> at `answer`, gives the failure in that, or nullptr.
+    failure* (*at_once)(handler&, void* message, void* answer) noexcept = nullptr;
     /// In place of start(), if nobody waits for the end, of a handler that takes nothing but the
     /// message, and is no coroutine: handles this one and those behind it, by lane::hand_each().
     bool (*each)(handler&, lane&, envelope& first, int& budget) noexcept = nullptr;

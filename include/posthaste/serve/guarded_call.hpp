@@ -4,19 +4,19 @@
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/serve/address.hpp>
-#include <posthaste/serve/call.hpp>
+#include <posthaste/serve/crossing.hpp>
+#include <posthaste/serve/direct_call.hpp>
 #include <posthaste/serve/envelope.hpp>
-#include <posthaste/serve/express.hpp>
 #include <posthaste/serve/hedged_call.hpp>
 #include <posthaste/serve/policy.hpp>
 #include <posthaste/wait/frame.hpp>
 #include <posthaste/wait/sleep.hpp>
 
 #include <algorithm>
-#include <array>
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -32,70 +32,48 @@ namespace posthaste {
 /// Threads      one at a time.
 class guarded_call {
 public:
-    guarded_call(const address& to, const std::shared_ptr<const call_settings>& by,
-                 bool idempotent) noexcept
-        : to_(to), by_(by), idempotent_(idempotent) {}
+    /// `so_far`: where it has got to without this.
+    guarded_call(const address& to, const call_settings& by, frame& caller,
+                 detail::crossing&& so_far) noexcept
+        : to_(to), by_(by), caller_(&caller), way_(std::move(so_far)) {
+        step_.at = caller.at;
+        step_.under = caller.under;
+    }
     guarded_call(const guarded_call&) = delete;
 
     /// The caller's frame is destroyed where it stands: gives back what the layers hold.
-    void abandon() noexcept {
-        for (std::size_t i = inside_; i != 0; --i) at(i - 1).abandon(stages_[i - 1].slot);
-        inside_ = 0;
-    }
+    void abandon() noexcept { way_.abandon(by_); }
 
 protected:
     virtual ~guarded_call() {}
 
-    /// Sets out inwards, up to the first layer that does not let it pass; then as advance().
-    verdict set_out(frame& caller) noexcept {
-        caller_ = &caller;
-        step_.at = caller.at;
-        step_.under = caller.under;
-        passage_.emplace(*caller.at, caller.under, by_->deadline, idempotent_);
-        return by_->express ? by_->express->in(*by_, *passage_, stages_.data(), inside_) : pass();
-    }
     /// Goes on as the layer said that it is at, or with an attempt, if it has passed all. True: it
     /// stands still, and the caller will go on when it is over; *this may be gone already. False:
     /// it is over.
     POSTHASTE_NOINLINE bool advance(verdict v) noexcept {
         for (;;) {
             const failure* why = nullptr;
-            if (v.what == verdict::kind::later) return pause(v.after, inside_ + 1, false);
+            if (v.what == verdict::kind::later) return pause(v.after, false);
             if (v.what == verdict::kind::refuse) {
                 why = refused();
             } else {
-                if (start(step_, passage_->allowance, why)) return true;
-                if (!why) return come_out(), false;
+                if (start(step_, at_hand().allowance, why)) return true;
+                if (!why) return way_.come_out(by_), false;
                 failed(*why);
             }
             const next n = come_out(why);
             if (n != next::inwards) return n == next::stands;
-            v = pass();
+            v = way_.pass(by_);
         }
     }
     /// The same after an attempt that has failed at once.
     POSTHASTE_NOINLINE bool advance(const failure& why) noexcept {
         failed(why);
         const next n = come_out(&why);
-        return n == next::inwards ? advance(pass()) : n == next::stands;
+        return n == next::inwards ? advance(way_.pass(by_)) : n == next::stands;
     }
     /// Outwards from an attempt, with a value.
-    void come_all_out() noexcept {
-        if (!by_->express) return come_out();
-        by_->express->out(*by_, *passage_, stages_.data());
-        inside_ = 0;
-    }
-    /// The same from where it is.
-    void come_out() noexcept {
-        const std::shared_ptr<layer>* l = by_->layers.data() + inside_;
-        for (stage* s = stages_.data() + inside_; s != stages_.data();) {
-            --s, --l;
-            if ((*l)->hears() == layer::outcomes::failures) continue;
-            restore(*s);
-            (*l)->leave(*passage_, s->slot, nullptr);
-        }
-        inside_ = 0;
-    }
+    void come_all_out() noexcept { way_.come_all_out(by_); }
 
     /// Begins an attempt, woken by `f`, which may take so long. True: it stands still, and *this
     /// may be gone already. False: it is over, as by finish().
@@ -109,93 +87,67 @@ protected:
     /// What an attempt wakes.
     frame& step() noexcept { return step_; }
     /// Where layers have let it go to.
-    passage& at_hand() noexcept { return *passage_; }
+    passage& at_hand() noexcept { return way_.at_hand; }
     const address& to() const noexcept { return to_; }
-    const call_settings& settings() const noexcept { return *by_; }
+    const call_settings& settings() const noexcept { return by_; }
     /// Of the last attempt that had one: a later one does not undo it.
     effect had_effect() const noexcept { return effect_; }
 
 private:
     enum class next : unsigned char { over, inwards, stands };
-    using stage = detail::stage;
 
-    layer& at(std::size_t i) const noexcept { return *by_->layers[i]; }
-
-    // Inwards from where it is.
-    verdict pass() noexcept {
-        passage& p = *passage_;
-        const std::size_t count = by_->layers.size();
-        std::size_t i = inside_;
-        const std::shared_ptr<layer>* l = by_->layers.data() + i;
-        verdict v;
-        for (stage* s = stages_.data() + i; i != count; ++i, ++l, ++s) {
-            s->until = p.allowance == forever ? forever : p.allowance + p.passed_;
-            s->extra = p.extra;
-            std::construct_at(&s->slot);
-            v = detail::on_the_way_in((*l)->enter(p, s->slot));
-            if (v.what != verdict::kind::pass) break;
-        }
-        inside_ = i;
-        return v;
-    }
     POSTHASTE_NOINLINE const failure* refused() noexcept {
-        const failure* const why = fail(std::move(passage_->refusal()));
-        passage_->refusal_.reset();
+        const failure* const why = fail(std::move(at_hand().refusal()));
+        at_hand().refusal_.reset();
         return why;
     }
     // Outwards with `why`; inwards: from where it is.
     POSTHASTE_NOINLINE next come_out(const failure* why) noexcept {
-        passage& p = *passage_;
-        for (; inside_ != 0; --inside_) {
-            if (!why) return come_out(), next::over;
-            layer& l = at(inside_ - 1);
-            stage& s = stages_[inside_ - 1];
-            restore(s);
-            const verdict v = l.leave(p, s.slot, why);
+        for (std::size_t& inside = way_.inside; inside != 0; --inside) {
+            if (!why) return way_.come_out(by_), next::over;
+            layer& l = *by_.layers[inside - 1];
+            detail::stage& s = way_.stages[inside - 1];
+            way_.restore(s);
+            const verdict v = l.leave(at_hand(), s.slot, why);
             if (v.what == verdict::kind::supply) why = supply(l);
             if (v.what != verdict::kind::again) continue;
             if (!allowed(v.after)) {
                 l.abandon(s.slot);
                 continue;
             }
-            if (v.after > duration::zero()) return pause(v.after, inside_, true), next::stands;
+            if (v.after > duration::zero()) return pause(v.after, true), next::stands;
             time_passes();
             return next::inwards;
         }
         return next::over;
     }
-    void restore(const stage& s) noexcept {
-        passage_->allowance = s.until == forever ? forever : s.until - passage_->passed_;
-        passage_->extra = s.extra;
-    }
     POSTHASTE_NOINLINE void failed(const failure& why) noexcept {
-        passage_->read_clock();
+        at_hand().read_clock();
         if (why.effect() != effect::none) effect_ = why.effect();
     }
     bool allowed(duration after) noexcept {
-        return !passage_->stopped() && std::max(after, duration::zero()) < passage_->time_left();
+        return !at_hand().stopped() && std::max(after, duration::zero()) < at_hand().time_left();
     }
     void time_passes() noexcept {
-        passage& p = *passage_;
+        passage& p = at_hand();
         const duration passed = p.since_begin(p.now());
         if (p.allowance != forever) p.allowance -= passed - p.passed_;
         p.passed_ = passed;
     }
-    // Then inwards from `i`; if it is cancelled meanwhile or its time is over, outwards. It never
+    // Then inwards; if it is cancelled meanwhile or its time is over, outwards. It never
     // ends at once: a stop that was requested already is found in the next turn.
-    POSTHASTE_NOINLINE bool pause(duration d, std::size_t i, bool repeats) noexcept {
-        inside_ = i;
+    POSTHASTE_NOINLINE bool pause(duration d, bool repeats) noexcept {
         repeats_ = repeats;
         if (!kept_) kept_ = to_.owner.lock();
-        const duration left = passage_->time_left();
+        const duration left = at_hand().time_left();
         late_ = left <= d;
-        nap_.emplace(saturating_add(passage_->now(), std::min(d, left)), forever);
+        nap_.emplace(saturating_add(at_hand().now(), std::min(d, left)), forever);
         if (!nap_->stand(step_)) step_.wake();
         return true;
     }
     void go_on() noexcept {
         frame& caller = *caller_;
-        passage_->read_clock();
+        at_hand().read_clock();
         next n = next::inwards;
         if (!nap_) {
             const failure* const why = finish();
@@ -212,7 +164,7 @@ private:
                                      repeats_ ? detail::literal("between two attempts")
                                               : detail::literal("it was held back"))));
         }
-        if (n == next::inwards ? !advance(pass()) : n == next::over) caller.run(caller);
+        if (n == next::inwards ? !advance(way_.pass(by_)) : n == next::over) caller.run(caller);
     }
 
     struct node : frame {
@@ -224,19 +176,14 @@ private:
 
     const address& to_;
     std::shared_ptr<const void> kept_;  // what to_ is a part of, once no attempt keeps it
-    const std::shared_ptr<const call_settings> by_;
-    const bool idempotent_;
+    const call_settings& by_;
     bool late_ = false;  // when the pause is over, so is its time
     bool repeats_ = false;  // the pause is between two attempts
     effect effect_ = effect::none;  // of an attempt that had one
-    frame* caller_ = nullptr;
-    std::size_t inside_ = 0;  // so many layers it has to come out of
+    frame* const caller_;
     node step_{*this};
-    std::optional<passage> passage_;
+    detail::crossing way_;
     std::optional<detail::sleeping> nap_;
-    union {  // none is made before it is used
-        std::array<stage, max_layers> stages_;
-    };
 };
 
 namespace detail {
@@ -249,21 +196,32 @@ template <typename M>
     }
 inline constexpr bool idempotent<M> = M::idempotent;
 
-/// The requests that a client's policies make of one call. Lives in recycled memory.
+struct no_spare {};
+/// A copy of a message, for further requests; of one that cannot be copied there are none.
+template <typename M>
+using spare = std::conditional_t<std::copy_constructible<M>, std::optional<M>, no_spare>;
+
+template <typename M>
+bool copied(const M& m, std::optional<M>& into) noexcept {
+    return guarded([&] { return into.emplace(m), true; },
+                   [](const std::exception_ptr&) { return false; });
+}
+
+/// The requests that a client's policies make of one call, unless the first is answered at once and
+/// well, by a caller whom nobody would take elsewhere. Lives in recycled memory.
 template <typename M>
 class attempts final : public guarded_call {
     using reply = reply_t<M>;
-    static constexpr bool copies = std::copy_constructible<M>;
-    struct none {};
 
 public:
-    attempts(const address& to, called<M>& first, const std::shared_ptr<const call_settings>& by)
-        : guarded_call(to, by, idempotent<M>) {
-        if constexpr (copies) {
-            if (by->repeats) copy_.emplace(std::as_const(first.template as<M>()));
-        }
-        id_ = first.id;
-    }
+    /// `attempt`: the first one, and the place for all others; `copy`: of its message, if there may
+    /// be others. `known_by`: the first one's.
+    attempts(const address& to, const call_settings& by, frame& caller, crossing&& so_far,
+             direct_call<M>& attempt, spare<M>&& copy, message_id known_by) noexcept
+        : guarded_call(to, by, caller, std::move(so_far)),
+          attempt_(&attempt),
+          copy_(std::move(copy)),
+          id_(known_by) {}
     ~attempts() {
         if (hedged_) hedged<M>::destroy(hedged_);
     }
@@ -273,17 +231,20 @@ public:
         deallocate(a);
     }
 
-    /// `attempt`: the first one, and the place for all others.
-    POSTHASTE_NOINLINE bool begin(frame& caller, direct_call<M>& attempt) noexcept {
-        attempt_ = &attempt;
-        const verdict v = set_out(caller);
+    /// Goes on as the layers said.
+    bool begin(verdict v) noexcept {
         if (v.what != verdict::kind::pass || settings().watch || settings().hedge)
             return advance(v);
         // As advance() does, with nothing in between.
         began_ = true;
-        attempt.allow(at_hand().allowance);
-        if (attempt.begin(step())) return true;
-        if (attempt.end()) return come_all_out(), false;
+        attempt_->allow(at_hand().allowance);
+        if (attempt_->begin(step())) return true;
+        if (attempt_->end()) return come_all_out(), false;
+        return advance(*finish_otherwise());
+    }
+    /// The first attempt has failed already.
+    bool begin_failed() noexcept {
+        began_ = true;
         return advance(*finish_otherwise());
     }
     /// There is a value, or a failure, that is not the last attempt's own to give.
@@ -315,7 +276,7 @@ private:
     }
     POSTHASTE_NOINLINE void renew() noexcept {
         called<M>* e = nullptr;
-        if constexpr (copies) {
+        if constexpr (std::copy_constructible<M>) {
             if (copy_) e = make_or_not<called<M>>(std::as_const(*copy_));
         }
         if (e) e->id = id_;
@@ -335,7 +296,7 @@ private:
     }
     // Several requests instead of one. False: no memory, and the message is gone.
     POSTHASTE_NOINLINE bool hedge() noexcept {
-        if constexpr (copies) {
+        if constexpr (std::copy_constructible<M>) {
             called<M>* const e = attempt_->give_away();
             void* const memory = e ? allocate(sizeof(hedged<M>)) : nullptr;
             if (memory)
@@ -357,9 +318,9 @@ private:
         return *outcome_ ? nullptr : &outcome_->error();
     }
 
-    direct_call<M>* attempt_ = nullptr;
+    direct_call<M>* const attempt_;
     bool began_ = false;  // the first attempt
-    [[no_unique_address]] std::conditional_t<copies, std::optional<M>, none> copy_;
+    [[no_unique_address]] spare<M> copy_;
     message_id id_;  // the first attempt's that came so far
     hedged<M>* hedged_ = nullptr;  // instead of attempt_, where there may be several at once
     // Why it failed, or what came of several requests, or was supplied; nothing: ask attempt_.
@@ -375,14 +336,18 @@ template <typename M>
 class [[nodiscard]] call_operation {
 public:
     static constexpr bool keeps_home = true;
-    call_operation(const address& to, detail::called<M>* e, duration allowance) noexcept
-        : direct_(to, e, allowance) {}
-    /// Through policies; without memory for that, it will be refused.
+    /// Builds the message. `by` may be null: there are no policies.
+    template <typename... Args>
+    call_operation(const address& to, duration allowance,
+                   const std::shared_ptr<const call_settings>& by, std::in_place_t,
+                   Args&&... args) noexcept
+        : by_(by), direct_(to, allowance, std::in_place, std::forward<Args>(args)...) {}
+    /// Of a message in its envelope; nullptr: there was no memory for it, it will be refused.
     call_operation(const address& to, detail::called<M>* e,
                    const std::shared_ptr<const call_settings>& by) noexcept
-        : guard_(guard(to, e, by)), direct_(to, guard_ ? e : nullptr, forever) {}
+        : by_(by), direct_(to, e, forever) {}
     call_operation(call_operation&& not_yet) noexcept
-        : guard_(std::move(not_yet.guard_)), direct_(std::move(not_yet.direct_)) {}
+        : by_(std::move(not_yet.by_)), direct_(std::move(not_yet.direct_)) {}
 
     bool await_ready() const noexcept { return false; }
     template <homed Promise>
@@ -390,27 +355,50 @@ public:
         return begin(h.promise());
     }
     /// For those who have a frame, and no coroutine in it; false: it is over already.
-    bool begin(frame& f) noexcept { return guard_ ? guard_->begin(f, direct_) : direct_.begin(f); }
-    result<reply_t<M>> await_resume() noexcept {
-        if (!guard_) direct_.end();
-        else if (guard_->has_outcome()) return guard_->take();
-        return direct_.take();
-    }
+    bool begin(frame& f) noexcept { return by_ ? set_out(f) : direct_.begin(f); }
+    result<reply_t<M>> await_resume() noexcept { return guard_ ? come_out() : direct_.finish(); }
 
 private:
-    struct ends {
+    struct ending {
         void operator()(detail::attempts<M>* a) const noexcept { detail::attempts<M>::destroy(a); }
     };
-    // nullptr: no memory, and the message is gone.
-    static detail::attempts<M>* guard(const address& to, detail::called<M>* e,
-                                      const std::shared_ptr<const call_settings>& by) noexcept {
-        if (!e) return nullptr;
-        auto* const made = detail::make_or_not<detail::attempts<M>>(to, *e, by);
-        if (!made) e->destroy();
-        return made;
+    POSTHASTE_NOINLINE result<reply_t<M>> come_out() noexcept {
+        return guard_->has_outcome() ? guard_->take() : direct_.take();
+    }
+    // Through the layers, with nothing that outlives this function if the answer comes at once.
+    POSTHASTE_NOINLINE bool set_out(frame& f) noexcept {
+        const call_settings& by = *by_;
+        const M* const message = direct_.message();
+        if (!message) return refused(f);
+        detail::spare<M> copy;
+        if constexpr (std::copy_constructible<M>) {
+            if (by.repeats && !detail::copied(*message, copy)) return refused(f);
+        }
+        detail::crossing way(f, by, detail::idempotent<M>);
+        const verdict v = way.set_out(by);
+        if (v.what == verdict::kind::pass && !by.watch && !by.hedge) {
+            direct_.allow(way.at_hand.allowance);
+            if (direct_.answered_at_once(f) && direct_.end()) return way.come_all_out(by), false;
+        }
+        return take_along(f, way, v, std::move(copy));
+    }
+    POSTHASTE_NOINLINE bool take_along(frame& f, detail::crossing& way, verdict v,
+                                       detail::spare<M>&& copy) noexcept {
+        const bool answered = direct_.answered();
+        guard_.reset(detail::make_or_not<detail::attempts<M>>(
+            direct_.to(), *by_, f, std::move(way), direct_, std::move(copy), direct_.known_by()));
+        if (guard_) return answered ? guard_->begin_failed() : guard_->begin(v);
+        // No memory to go any further. If it was answered, that is how it ends.
+        way.abandon(*by_);
+        return answered ? false : refused(f);
+    }
+    POSTHASTE_NOINLINE bool refused(frame& f) noexcept {
+        direct_.forget();
+        return direct_.begin(f);
     }
 
-    std::unique_ptr<detail::attempts<M>, ends> guard_;  // goes last: the attempt stands in it
+    std::shared_ptr<const call_settings> by_;  // null: there are no policies
+    std::unique_ptr<detail::attempts<M>, ending> guard_;  // goes last: the attempt stands in it
     detail::direct_call<M> direct_;  // where there are policies, the attempt under way
 };
 

@@ -139,6 +139,23 @@ public:
     static constexpr bool hears_stop =
         suspends || takes_message_and_context<H, M> || takes_message_and_outbox<H, M>;
 
+    /// It has no part in anything but the message, which is its own.
+    static constexpr bool plain = !hears_stop && !std::is_const_v<M>;
+    static failure* answer(H& h, void* message, void* answer) noexcept {
+        M& m = *static_cast<M*>(message);
+        auto* const place = static_cast<result<reply>*>(answer);
+        guarded(
+            [&] {
+                if constexpr (std::is_void_v<given>)
+                    std::invoke(h, std::move(m)), std::construct_at(place);
+                else std::construct_at(place, std::invoke(h, std::move(m)));
+            },
+            [&](const std::exception_ptr& e) { std::construct_at(place, thrown_failure(e)); });
+        if (*place) return nullptr;
+        failure&& why = std::move(*place).error();
+        return &why;
+    }
+
     /// Requires   !hears_stop.
     static bool each(H& h, lane& l, envelope& first, int& budget) noexcept {
         if constexpr (hears_stop) return true;
@@ -278,6 +295,14 @@ public:
 
 private:
     template <typename M>
+    static consteval auto answers() -> decltype(handler::entry::at_once) {
+        if constexpr (!handling<H, M>::plain) return nullptr;
+        else
+            return [](handler& self, void* message, void* answer) noexcept {
+                return handling<H, M>::answer(static_cast<handler_of&>(self).h_, message, answer);
+            };
+    }
+    template <typename M>
     static bool each(handler& self, lane& l, envelope& first, int& budget) noexcept {
         return handling<H, M>::each(static_cast<handler_of&>(self).h_, l, first, budget);
     }
@@ -288,6 +313,7 @@ private:
               return handling<H, Ms>::start(static_cast<handler_of&>(self).h_, l);
           },
           handling<H, Ms>::suspends, handling<H, Ms>::hears_stop, handling<H, Ms>::streams,
+          answers<Ms>(),
           handling<H, Ms>::hears_stop ? nullptr : &handler_of::template each<Ms>}...}};
 };
 

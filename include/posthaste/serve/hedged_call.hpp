@@ -243,9 +243,7 @@ public:
 private:
     struct branch : node {
         branch(hedged& h, std::size_t n, called<M>* e) noexcept
-            : node(h, n),
-              request(h.by_ ? call_operation<M>(h.to_, e, h.by_)
-                            : call_operation<M>(h.to_, e, forever)) {}
+            : node(h, n), request(h.to_, e, h.by_) {}
         call_operation<M> request;
         std::optional<reply> outcome;
     };

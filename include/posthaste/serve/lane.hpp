@@ -35,6 +35,9 @@ public:
     /// or sent to read on.
     bool run_inline(envelope& e) noexcept;
 
+    /// Both for a message that is in no envelope, by how.at_once; the lane is still claimed.
+    void answer(const handler_entry& how, void* message, void* answer) noexcept;
+
     /// Asks the handler to stop, if it still is the one that handles `e`; nullptr: whichever.
     void cancel(const envelope* e) noexcept;
 
@@ -117,7 +120,8 @@ private:
 
     // current_: the envelope whose handler runs, or is about to: it is set before the request is
     // begun, so that nobody who finds it begun asks in vain. With `cancelling` set while somebody
-    // asks it to stop, for so long the lane does not go on; with `deaf` nobody does.
+    // asks it to stop, for so long the lane does not go on; with `deaf` nobody does; `deaf` alone:
+    // its message is in no envelope.
     // (1) releases what the canceller did to stop_ to the lane: (2), which acquires it, so that the
     //     next handler is not asked to stop in place of this one.
     // relaxed: the word says who may be asked. Whoever asks touches nothing but stop_, which has a

@@ -33,6 +33,20 @@ public:
     }
 
     lane* claim(envelope&) noexcept override { return queue_.claim() ? &free_lane() : nullptr; }
+    bool answer_at_once(const handler_entry& how, void* message, void* answer) noexcept override {
+        if (!queue_.claim()) return false;
+        lane& l = free_lane();
+        l.answer(how, message, answer);
+        return release(l);
+    }
+    at_once answer_watched(const handler_entry& how, void* message, void* answer,
+                           watched_call& by) noexcept override {
+        if (!queue_.claim()) return at_once::no;
+        lane& l = free_lane();
+        const at_once way = answer_on(l, how, message, answer, by);
+        release(l);
+        return way;
+    }
     bool held_by(const call_chain& c) const noexcept override {
         return c.count(*this) >= lanes_.size();
     }

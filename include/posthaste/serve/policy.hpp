@@ -22,6 +22,9 @@ namespace posthaste {
 
 class hedger;
 class passage;
+namespace detail {
+struct crossing;
+}
 
 /// What a layer says as a call goes in, or as it comes out with a failure or a value.
 struct verdict {
@@ -210,7 +213,7 @@ public:
           began_(at.coarse_now()),
           coarse_(began_),
           idempotent_(idempotent) {}
-    passage(const passage&) = delete;
+    passage& operator=(const passage&) = delete;
 
     home& at() const noexcept { return *at_; }
     /// Exact, and tens of nanoseconds.
@@ -253,6 +256,8 @@ public:
 
 private:
     friend class guarded_call;
+    friend struct detail::crossing;
+    passage(passage&&) = default;
 
     // How long it has taken at `t`; when first asked, by the coarse clock: to milliseconds.
     duration since_begin(time_point t) noexcept {

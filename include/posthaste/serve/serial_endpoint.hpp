@@ -33,6 +33,19 @@ public:
     lane* claim(envelope&) noexcept override {
         return box_.claim() || claim_soon() ? &lane_ : nullptr;
     }
+    bool answer_at_once(const handler_entry& how, void* message, void* answer) noexcept override {
+        if (!box_.claim()) return false;
+        lane_.answer(how, message, answer);
+        give_back();
+        return true;
+    }
+    at_once answer_watched(const handler_entry& how, void* message, void* answer,
+                           watched_call& by) noexcept override {
+        if (!box_.claim()) return at_once::no;
+        const at_once way = answer_on(lane_, how, message, answer, by);
+        give_back();
+        return way;
+    }
     bool held_by(const call_chain& c) const noexcept override { return c.count(*this) != 0; }
     bool reentrant() const noexcept override { return reentry_ != nullptr; }
     lane* reenter() noexcept override { return reentry_->claim(); }
@@ -97,6 +110,9 @@ private:
         if (!evicts_) return box_.release();
         const std::lock_guard guard(lock_);
         return box_.release();
+    }
+    void give_back() noexcept {
+        if (!(evicts_ ? release(lane_) : box_.release())) home().post(lane_);
     }
     envelope* take_oldest() noexcept override {
         const std::lock_guard guard(lock_);

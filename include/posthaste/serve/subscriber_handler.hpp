@@ -52,7 +52,7 @@ private:
           [](handler& self, lane& l) noexcept {
               return handling_it::start(static_cast<subscriber_handler&>(self).h_, l);
           },
-          handling_it::suspends, handling_it::hears_stop, false,
+          handling_it::suspends, handling_it::hears_stop, false, nullptr,
           handling_it::hears_stop ? nullptr : &each}}};
 };
 

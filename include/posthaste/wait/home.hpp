@@ -59,6 +59,9 @@ public:
         return detail::mix(detail::mix(time) ^ reinterpret_cast<std::uintptr_t>(&time));
     }
 
+    /// It has threads to spare for who is held up: watch() and unwatch() do something. Always the
+    /// same answer.
+    virtual bool watches() const noexcept { return false; }
     /// A call is about to run its handler on the caller's thread: until unwatch(), whoever watches
     /// may end it by its deadline, should the handler block the thread.
     virtual void watch(inline_call&) noexcept {}
