@@ -58,7 +58,7 @@ public:
         if (by_) by_->lead(request_->chain);
         lane* here = nullptr;  // which handles it at once, on this thread
         const bool can_be = f.at == static_cast<home*>(&endpoint_->home()) &&
-                            !request_->only_queued &&
+                            request_->handled_at_once != request::at_once::barred &&
                             detail::this_thread_inlined().depth < detail::max_depth;
         if (can_be && !request_->only_room && !route.how->streams)
             here = endpoint_->claim(*envelope_);

@@ -120,6 +120,12 @@ public:
         }
         return envelope_;
     }
+    /// The same, but a policy has held it back.
+    void held_back() noexcept {
+        using enum request::at_once;
+        if (envelope_ && envelope_->handled_at_once == unless_held_back)
+            envelope_->handled_at_once = barred;
+    }
     /// The same, but then it is the caller's, and begin() will be refused.
     called<M>* give_away() noexcept {
         static_cast<void>(call());

@@ -137,10 +137,13 @@ struct envelope : letter {
 
 /// The part of an envelope that its caller and its handler share.
 struct request {
+    /// May its handler run on its caller's thread?
+    enum class at_once : unsigned char { allowed, unless_held_back, barred };
+
     // What begins alike stands together, so that it is written at once.
     reply_cell cell;
     bool only_room = false;  ///< it waits for room, for itself or for `message`, and ends then
-    bool only_queued = false;  ///< it is never handled on its caller's thread at once
+    at_once handled_at_once = at_once::allowed;
     bool waits_for_room = false;  ///< stands in a waiting_room, under its lock
     bool answered = false;  ///< before the handler's end, which adds nothing; the handler's
     detail::due_time due;  ///< of a call that was begun before anyone read the clock

@@ -90,6 +90,8 @@ protected:
     passage& at_hand() noexcept { return way_.at_hand; }
     const address& to() const noexcept { return to_; }
     const call_settings& settings() const noexcept { return by_; }
+    /// It stood still before this attempt, or an earlier one: whoever began it is not here.
+    bool stood() const noexcept { return stood_; }
     /// Of the last attempt that had one: a later one does not undo it.
     effect had_effect() const noexcept { return effect_; }
 
@@ -147,6 +149,7 @@ private:
     }
     void go_on() noexcept {
         frame& caller = *caller_;
+        stood_ = true;
         at_hand().read_clock();
         next n = next::inwards;
         if (!nap_) {
@@ -179,6 +182,7 @@ private:
     const call_settings& by_;
     bool late_ = false;  // when the pause is over, so is its time
     bool repeats_ = false;  // the pause is between two attempts
+    bool stood_ = false;
     effect effect_ = effect::none;  // of an attempt that had one
     frame* const caller_;
     node step_{*this};
@@ -265,6 +269,7 @@ private:
             if (hedged_->begin(f, allowance)) return true;
         } else {
             if (settings().watch) be_watched();
+            if (stood()) attempt_->held_back();
             attempt_->allow(allowance);
             if (attempt_->begin(f)) return true;
         }
@@ -300,7 +305,8 @@ private:
             called<M>* const e = attempt_->give_away();
             void* const memory = e ? allocate(sizeof(hedged<M>)) : nullptr;
             if (memory)
-                hedged_ = ::new (memory) hedged<M>(to(), e, *copy_, id_, settings(), at_hand());
+                hedged_ =
+                    ::new (memory) hedged<M>(to(), e, *copy_, id_, settings(), at_hand(), stood());
             else if (e) e->destroy();
         }
         return hedged_;

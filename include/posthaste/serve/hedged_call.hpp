@@ -204,10 +204,15 @@ class hedged final : public hedged_call {
     using reply = result<reply_t<M>>;
 
 public:
-    /// Takes the first envelope; further ones are made of `copy`.
+    /// Takes the first envelope; others are made of `copy`. `stood`: the call stood still before.
     hedged(const address& to, called<M>* first, const M& copy, message_id& id,
-           const call_settings& by, passage& p) noexcept
-        : hedged_call(*by.hedge, p), to_(to), by_(by.inner), copy_(copy), first_(first) {
+           const call_settings& by, passage& p, bool stood) noexcept
+        : hedged_call(*by.hedge, p),
+          to_(to),
+          by_(by.inner),
+          copy_(copy),
+          first_(first),
+          stood_(stood) {
         if (!id) {
             const address::route route = to.find(type_of<M>);
             if (route.to) id = route.to->name_one();
@@ -256,8 +261,9 @@ private:
         if (e) {
             e->id = id_;
             // If its handler blocked this thread, who awaits us would wait for it even if another
-            // one has answered.
-            e->only_queued = n != 0;
+            // one has answered. The first one's caller, too, once that has been held back anywhere.
+            using enum request::at_once;
+            e->handled_at_once = n == 0 && !stood_ ? unless_held_back : barred;
         }
         void* const memory = allocate(sizeof(branch));
         if (!memory) {
@@ -281,6 +287,7 @@ private:
     const std::shared_ptr<const call_settings> by_;
     const M& copy_;
     called<M>* first_;
+    const bool stood_;
     message_id id_;
     std::array<branch*, hedger::most_attempts> branches_{};
     failure no_memory_ =
