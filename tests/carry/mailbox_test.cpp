@@ -31,6 +31,25 @@ TEST_CASE("mailbox: letters come out in the order they were put in") {
     CHECK(box.take() == nullptr);
 }
 
+TEST_CASE("mailbox: several are put in one step, behind those that are there") {
+    mailbox box;
+    std::array<letter, 7> letters;
+    const auto put = [&](std::size_t oldest, std::size_t newest) {
+        for (std::size_t i = newest; i != oldest; --i) letters[i].next = &letters[i - 1];
+        return box.put(letters[newest], letters[oldest]);
+    };
+    CHECK(put(0, 2) == put_result::claimed);
+    CHECK(box.put(letters[3]) == put_result::queued);
+    CHECK(put(4, 5) == put_result::queued);
+    for (std::size_t i = 0; i != 6; ++i) CHECK(box.take() == &letters[i]);
+    CHECK(box.take() == nullptr);
+    CHECK(put(6, 6) == put_result::queued);
+    CHECK(box.take() == &letters[6]);
+    CHECK(box.release());
+    box.shut();
+    CHECK(put(0, 1) == put_result::refused);
+}
+
 TEST_CASE("mailbox: the order holds across several takings") {
     mailbox box;
     std::array<letter, 6> letters;

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <semaphore>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -259,6 +260,48 @@ TEST_CASE("keyed_endpoint: ten thousand keys one after the other are all handled
     CHECK(app.counts("n").handled == 20000);
 }
 
+TEST_CASE("keyed_endpoint: a lane is not given away while messages are on their way to it") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    std::map<int, int> inside;
+    int handled = 0;
+    app.handle<numbered>("n", keyed(&numbered::key), [&](numbered m) -> task<int> {
+        CHECK(++inside[m.key] == 1);
+        co_await sleep_for(1ms);
+        --inside[m.key];
+        co_return ++handled;
+    });
+    const auto c = app.client<numbered>("n");
+    CHECK(c.send(1));
+    sim.advance(1s);  // its lane has run dry
+    for (const int key : {1, 2, 1}) CHECK(c.send(key));
+    sim.advance(1s);
+    CHECK(handled == 4);
+}
+
+TEST_CASE("keyed_endpoint: messages of one key in a row are handled in order, however many") {
+    testing::no_frames_left frames;
+    const int in_a_row = GENERATE(1, 31, 32, 33, 64, 255, 256, 257, 1000);
+    simulation sim;
+    bus app(sim);
+    std::map<std::string, int> next;
+    int wrong = 0;
+    app.handle<order>("orders", keyed(&order::customer).capacity(unbounded), [&](const order& o) {
+        wrong += next[o.customer]++ != o.n;
+        return 0;
+    });
+    const auto c = app.client<order>("orders");
+    for (int n = 0; n != 3000; ++n) {
+        const bool even = n / in_a_row % 2 == 0;
+        const int before = n / in_a_row / 2 * in_a_row;
+        CHECK(c.send(even ? "even" : "odd", before + n % in_a_row));
+    }
+    sim.drive_ready();
+    CHECK(wrong == 0);
+    CHECK(next["even"] + next["odd"] == 3000);
+}
+
 TEST_CASE("keyed_endpoint: a message whose key cannot be had is dropped, and its caller told") {
     testing::no_frames_left frames;
     simulation sim;
@@ -392,4 +435,30 @@ TEST_CASE("keyed_endpoint: a key that stands still gives way, whatever has passe
     go_on.set();
     sim.advance(1s);
     CHECK(app.counts("orders").handled == 10'005);
+}
+
+TEST_CASE("keyed_endpoint: the hook of one whose key cannot be had may wait for one before it") {
+    testing::no_frames_left frames;
+    std::binary_semaphore all_sent(0), first_handled(0);
+    bus_options options;
+    options.threads = 2;
+    bus app(options);
+    const auto key_of = [&](const numbered& m) {
+        if (m.key == 1) CHECK(all_sent.try_acquire_for(10s));  // then they are sorted in one turn
+        if (m.key == 2) throw std::runtime_error("no key");
+        return m.key;
+    };
+    app.handle<numbered>("orders", keyed(key_of), [&](const numbered& m) {
+        if (m.key == 1) first_handled.release();
+        return 0;
+    });
+    bool heard = false;
+    app.dead_letters().on_letter(
+        [&](const dead_letter&) { heard = first_handled.try_acquire_for(10s); });
+    const auto to = app.client<numbered>("orders");
+    CHECK(to.send(1));
+    CHECK(to.send(2));
+    all_sent.release();
+    REQUIRE(app.drain(10s));
+    CHECK(heard);
 }

@@ -57,11 +57,16 @@ public:
 
     put_result put(letter& l) noexcept {
         if (l.trail == 0) l.trail = detail::trail_to(&l);
+        return put(l, l);
+    }
+    /// Several at once: from `newest` each one's `next` is the one before it, down to `oldest`.
+    put_result put(letter& newest, letter& oldest) noexcept {
         std::uintptr_t seen = word_.load(std::memory_order_relaxed);
         do {
             if (seen & shut_bit) return put_result::refused;
-            l.next = seen & idle_bit ? nullptr : list(seen);
-        } while (!word_.compare_exchange_weak(seen, address(l), std::memory_order_acq_rel,  // (1)
+            oldest.next = seen & idle_bit ? nullptr : list(seen);
+        } while (!word_.compare_exchange_weak(seen, address(newest),
+                                              std::memory_order_acq_rel,  // (1)
                                               std::memory_order_relaxed));
         return seen & idle_bit ? put_result::claimed : put_result::queued;
     }

@@ -14,7 +14,6 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <type_traits>
 #include <unordered_map>
@@ -61,11 +60,11 @@ private:
     }
     struct key_lane : lane {
         using lane::lane;
-        std::optional<Key> key;  // none: it is spare
-        mailbox box;
+        const Key* key = nullptr;  // in keys_; nullptr: it is spare
         key_lane* next = nullptr;  // listed, or spare
-        bool listed = false;  // in dry_ or watched_; guarded by the claim of its box
         std::uint64_t came = 0, went = 0;  // messages, if evicts_: guarded by ledger_lock_
+        bool listed = false;  // in dry_ or watched_; guarded by the claim of its box
+        mailbox box;
     };
     struct entry {
         key_lane* where;
@@ -89,9 +88,11 @@ private:
         return put != mailbox::put_result::refused;
     }
     void sort() noexcept {
+        sent_for_ = 0;
         for (int budget = 256;;) {
             letter* const l = take_unsorted();
             if (!l) {
+                send_run();
                 const resting held(*this);
                 if (release_sorting()) return;
                 continue;
@@ -99,10 +100,16 @@ private:
             envelope& e = static_cast<envelope&>(*l);
             key_lane* const to = lane_for(e);
             if (to && asked(e) && e.call()->chain.has(*to)) refuse_circle(e);
-            else if (!to || !place(e, *to))
-                drop(e, "no memory for its key, or the key could not be had");
-            if (--budget == 0) return home().post(sorter_);
+            else if (!to || !place(e, *to)) give_up_unsorted(e);
+            if (--budget == 0 || sent_for_ >= most_sent_for) {
+                send_run();
+                return home().post(sorter_);
+            }
         }
+    }
+    void give_up_unsorted(envelope& e) noexcept {
+        send_run();  // before: the hook may wait for one of them
+        drop(e, "no memory for its key, or the key could not be had");
     }
     letter* take_unsorted() noexcept {
         const auto guard = lock_if_evicting();
@@ -114,14 +121,30 @@ private:
     }
     // False: no memory.
     bool place(envelope& e, key_lane& to) noexcept {
+        if (!evicts_) return join_run(e, to), true;
         bool claimed = false;
         {
-            const auto guard = lock_if_evicting();
-            if (evicts_ && !enter(to)) return false;
+            const std::lock_guard guard(ledger_lock_);
+            if (!enter(to)) return false;
             claimed = to.box.put(e) == mailbox::put_result::claimed;
         }
-        if (claimed) home().post(to);
+        if (claimed) send_for(to);
         return true;
+    }
+    void send_for(key_lane& l) noexcept {
+        ++sent_for_;
+        home().post(l);
+    }
+    // Messages of one key in a row are put into the mailbox of their lane in one step.
+    void join_run(envelope& e, key_lane& to) noexcept {
+        if (run_.length == longest_run) send_run();
+        if (run_.length++ == 0) run_.to = &to, run_.oldest = &e;
+        e.next = std::exchange(run_.newest, &e);
+    }
+    void send_run() noexcept {
+        if (run_.length == 0) return;
+        const run r = std::exchange(run_, run());
+        if (r.to->box.put(*r.newest, *r.oldest) == mailbox::put_result::claimed) send_for(*r.to);
     }
     // Those that are over are left out now and then, so that the ledger is never much longer than
     // the queue was.
@@ -151,19 +174,25 @@ private:
         return detail::guarded([&] { return &rows[i].lane_of(*this, e); },
                                [](const std::exception_ptr&) -> key_lane* { return nullptr; });
     }
-    // A key that is known is not copied.
+    // A key that is known is not copied. Before another one than the last is looked for, the last
+    // one's run is sent, or its lane would seem dry, and be given away.
     key_lane& lane_of(const Key& key) {
-        const auto known = keys_.find(key);
-        if (known != keys_.end()) return *known->second;
-        key_lane& l = spare_lane();  // and so it stays, until all has gone well
-        l.key.emplace(key);
-        detail::guarded([&] { keys_.emplace(key, &l); },
-                        [&](const std::exception_ptr& thrown) {
-                            l.key.reset();
-                            detail::rethrow(thrown);
-                        });
+        if (last_ && keys_.key_eq()(*last_->key, key)) return *last_;
+        last_ = nullptr;
+        send_run();
+        const auto place = keys_.try_emplace(key, nullptr).first;
+        if (!place->second) give_lane(place);
+        return *(last_ = place->second);
+    }
+    void give_lane(typename key_map::iterator place) {
+        key_lane& l = *detail::guarded([&] { return &spare_lane(); },
+                                       [&](const std::exception_ptr& thrown) -> key_lane* {
+                                           keys_.erase(place);
+                                           detail::rethrow(thrown);
+                                       });
         spare_ = l.next;
-        return l;
+        l.key = &place->first;
+        place->second = &l;
     }
     key_lane& spare_lane() {
         if (!spare_) collect_dry_lanes();
@@ -180,14 +209,12 @@ private:
         while (l) watch(*std::exchange(l, l->next));
         for (int tries = 16; watched_ && tries != 0; --tries) {
             key_lane& one = *std::exchange(watched_, watched_->next);
-            if (!one.box.claim()) {
+            if (!one.box.idle() || !forget_key(one)) {  // idle it stays: only the sorter puts in
                 watch(one);
                 continue;
             }
-            one.listed = !forget_key(one);
-            static_cast<void>(one.box.release());  // only the sorter puts something in
-            if (one.listed) watch(one);
-            else one.next = std::exchange(spare_, &one);
+            one.listed = false;
+            one.next = std::exchange(spare_, &one);
         }
     }
     void watch(key_lane& l) noexcept {
@@ -196,7 +223,7 @@ private:
         last_watched_ = &l;
     }
     bool forget_key(key_lane& l) noexcept {
-        return detail::guarded([&] { return keys_.erase(*l.key), l.key.reset(), true; },
+        return detail::guarded([&] { return keys_.erase(*l.key), l.key = nullptr, true; },
                                [](const std::exception_ptr&) { return false; });  // its hash threw
     }
     key_lane* key_lane_number(std::size_t i) noexcept {
@@ -244,7 +271,19 @@ private:
     const bool evicts_;  // senders take from the queues too: then under ledger_lock_
     const KeyOf key_of_;
     mailbox box_;
-    key_map keys_;  // the sorter's, as spare_ and watched_
+    // The sorter's, as all up to last_watched_. A key has no lane yet where there was no memory for
+    // one, and to forget it failed.
+    key_map keys_;
+    key_lane* last_ = nullptr;  // of the key that was looked for last
+    struct run {  // messages of that key that are not in its lane's mailbox yet
+        key_lane* to = nullptr;
+        letter *newest = nullptr, *oldest = nullptr;
+        int length = 0;
+    } run_;  // empty, where evicts_
+    static constexpr int longest_run = 32;
+    // Lanes, in this turn: each is several cache lines, which are to be there still then.
+    int sent_for_ = 0;
+    static constexpr int most_sent_for = 128;
     key_lane* spare_ = nullptr;
     key_lane* watched_ = nullptr;  // those that ran dry once, and perhaps are at work again
     key_lane* last_watched_ = nullptr;  // of no meaning without watched_
