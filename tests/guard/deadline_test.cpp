@@ -1,4 +1,5 @@
 #include <posthaste/guard/deadline.hpp>
+#include <posthaste/guard/limit.hpp>
 
 #include "../support/conversation.hpp"
 
@@ -40,6 +41,24 @@ TEST_CASE("deadline: is a policy") {
     call_settings s{1s};
     deadline(30ms).apply(s);
     CHECK(s.deadline == 30ms);
+}
+
+TEST_CASE("deadline: of several the shortest holds, and the bus's own does not count") {
+    const auto allowed = [](const auto& policies) {
+        call_settings s{1s};
+        policies.apply(s);
+        return s.deadline;
+    };
+    CHECK(allowed(deadline(30ms) | deadline(2s)) == 30ms);
+    CHECK(allowed(deadline(2s) | deadline(30ms)) == 30ms);
+    CHECK(allowed(deadline(2s) | deadline(forever)) == 2s);
+    CHECK(allowed(deadline(forever)) == forever);
+
+    testing::no_frames_left frames;
+    world w;
+    const auto c = w.app.client<work_for>("work", deadline(30ms) | (limit(5) | deadline(1s)));
+    const auto said = w.app.run([&]() -> task<result<int>> { co_return co_await c.call(31ms); });
+    CHECK(outcome(said) == "deadline exceeded, unknown");
 }
 
 TEST_CASE("deadline: a call may take so long and no longer, in any unit") {

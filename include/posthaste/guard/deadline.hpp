@@ -14,14 +14,21 @@ namespace posthaste {
 ///     auto stock = bus.client<check>("inventory", deadline(300ms));
 ///     auto report = bus.client<make_report>("reports", deadline(forever));   // none, spelled out
 ///
-/// Zero or less is over before it begins: every call fails with `deadline_exceeded`, unstarted.
+/// Never early; but where the handler runs at once, at the caller's place, it begins to be counted
+/// when that stands still or makes a call; on a run_loop, if it is 80 ms or more, three pieces of
+/// work and a tick later at most. Zero or less is over before it begins: every call fails with
+/// `deadline_exceeded`, unstarted. Of several among a client's policies the shortest holds,
+/// wherever they stand.
 class deadline {
 public:
     template <typename Rep, typename Period>
     explicit constexpr deadline(std::chrono::duration<Rep, Period> d) noexcept
         : allowed_(to_duration(d)) {}
 
-    constexpr void apply(call_settings& s) const noexcept { s.deadline = allowed_; }
+    constexpr void apply(call_settings& s) const noexcept {
+        s.deadline = s.own_deadline ? std::min(s.deadline, allowed_) : allowed_;
+        s.own_deadline = true;
+    }
 
 private:
     duration allowed_;

@@ -90,6 +90,7 @@ struct call_settings {
     std::size_t hedged_from = 0;  ///< layers from here on are those of each of these
     std::shared_ptr<const call_settings> inner = {};  ///< by which they go; nullptr: there are none
     const detail::express_way* express = nullptr;  ///< through all layers; nullptr: step by step
+    bool own_deadline = false;  ///< `deadline` is a policy's, and no longer the bus's
 };
 inline constexpr std::size_t max_layers = 12;  ///< of one client
 
