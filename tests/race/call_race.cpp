@@ -86,7 +86,8 @@ task<> call_and_cancel(client<work_for> c, ledger& l, long calls, std::size_t fr
     }
 }
 
-std::atomic<long> deaf_ones = 0;  // that stand still, in a round
+constexpr long deaf_callers = callers / 4;  // that call them, in an abrupt round
+std::atomic<long> deaf_ones = 0;            // that stand still, in a round
 
 std::unique_ptr<bus> make_bus() {
     bus_options options;
@@ -130,7 +131,7 @@ void one_round(int round, bool abrupt) {
         });
     }
     if (abrupt) {
-        while (all_calls.used < callers * 20 || deaf_ones == 0) std::this_thread::yield();
+        while (all_calls.used < callers * 20 || deaf_ones < deaf_callers) std::this_thread::yield();
     } else {
         app->run([&]() -> task<> {
             scope all(co_await this_context);
