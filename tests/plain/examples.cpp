@@ -305,6 +305,10 @@ struct resizer {
     void run(const picture& p) { pixels += p.width; }
     int pixels = 0;
 };
+struct page {
+    using reply = int;
+    int number;
+};
 
 void mode_and_policy_examples() {
     std::array<resizer, 4> resizers;
@@ -320,6 +324,15 @@ void mode_and_policy_examples() {
     demand(
         sync_wait(bus.client<picture>("resize").call(16)).has_value() && resizers[0].pixels == 16,
         "parallel");
+
+    bus.handle<page>("press.old", [](page p) { return p.number; });
+    bus.handle<page>("press.new", [](page p) { return p.number; });
+    std::array group{bus.client<page>("press.old"), bus.client<page>("press.new")};
+    bus.handle<page>("print", parallel(2).at_least_once({.in_place = 0}),
+                     [&](const page& p, context& ctx) -> task<result<int>> {
+                         co_return co_await group[ctx.slot()].call(p);
+                     });
+    demand(sync_wait(bus.client<page>("print").call(7)).value_or(0) == 7, "a group");
 
     bus.handle<payment>("pay", keyed(&payment::rider).at_least_once({.attempts = 8}), pay);
     demand(sync_wait(bus.client<payment>("pay").call(0, 1)).error().retry_after() == 2s, "retry");

@@ -3,6 +3,7 @@
 #include "../support/conversation.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -79,6 +80,46 @@ TEST_CASE("parallel_endpoint: each message it handles at a time has a slot of it
         sim.advance(10s);
         CHECK(inside == std::vector<int>(n));
         CHECK(std::count(ever.begin(), ever.end(), 0) == 0);
+    }
+}
+
+TEST_CASE("parallel_endpoint: several endpoints of one group take from one queue, as they can") {
+    testing::no_frames_left frames;
+    constexpr std::size_t n = 3, messages = 120;
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        simulation sim(seed);
+        bus app(sim);
+        struct member {
+            duration takes;
+            int inside = 0, handled = 0;
+        };
+        std::array<member, n> members{{{10ms}, {1ms}, {2ms}}};
+        std::vector<int> done(messages);
+        std::vector<client<job>> group;
+        for (std::size_t i = 0; i != n; ++i) {
+            const std::string name = "member." + std::to_string(i);
+            app.handle<job>(name, [&, i](job j) -> task<result<int>> {
+                member& m = members[i];
+                CHECK(++m.inside == 1);
+                static_cast<void>(co_await sleep_for(m.takes));
+                --m.inside;
+                if (++m.handled % 4 == 0 && i == 2) co_return failure(code::unavailable);
+                ++done.at(static_cast<std::size_t>(j.n));
+                co_return j.n;
+            });
+            group.push_back(app.client<job>(name));
+        }
+        app.handle<job>("jobs", parallel(n).at_least_once({.in_place = 0}),
+                        [&](const job& j, context& ctx) -> task<result<int>> {
+                            co_return co_await group[ctx.slot()].call(j);
+                        });
+        const auto jobs = app.client<job>("jobs");
+        for (std::size_t i = 0; i != messages; ++i) CHECK(jobs.send(static_cast<int>(i)));
+        sim.advance(30s);
+        CHECK(done == std::vector<int>(messages, 1));  // what one failed came again, to whoever
+        CHECK(members[0].handled >= 4);
+        CHECK(members[1].handled > 4 * members[0].handled);  // nobody waits for the slow one
+        CHECK(members[2].handled > members[0].handled);
     }
 }
 

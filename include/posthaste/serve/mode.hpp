@@ -114,6 +114,16 @@ inline constexpr serial_mode serial{};
 ///     bus.handle<picture>("resize", parallel(4), [&](const picture& p, context& ctx) {
 ///         resizers[ctx.slot()].run(p);
 ///     });
+///
+/// And one that passes on what it takes makes n endpoints a group that takes from one queue. Each
+/// has its next message when it is done with the last, so a slow one gets fewer; and what one fails
+/// at is for another:
+///
+///     std::array group{bus.client<page>("press.old"), bus.client<page>("press.new")};
+///     bus.handle<page>("print", parallel(2).at_least_once({.in_place = 0}),
+///         [&](const page& p, context& ctx) -> task<result<int>> {
+///             co_return co_await group[ctx.slot()].call(p);
+///         });
 class parallel : public detail::queue_options<parallel> {
 public:
     explicit constexpr parallel(std::size_t n) noexcept : n_(n) {}
