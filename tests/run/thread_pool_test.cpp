@@ -9,6 +9,8 @@
 #include <posthaste/run/yield.hpp>
 #include <posthaste/wait/sleep.hpp>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -312,6 +314,43 @@ TEST_CASE("thread_pool: what is left in a slot is taken, also when its worker wa
     slot_ran.wait();
     pool.stop();
     CHECK(in_time);
+}
+
+TEST_CASE(
+    "thread_pool: what comes from outside takes turns with its worker's long pieces of work") {
+    thread_pool pool(1);
+    std::atomic<int> turns = 0;
+    std::atomic<bool> enough = false;
+    detail::flag ended;
+    job busy([&] {
+        const time_point until = pool.now() + 2ms;
+        while (pool.now() < until) {}
+        ++turns;
+        enough ? ended.set() : pool.post(busy);
+    });
+    pool.post(busy);
+    while (turns < 62) std::this_thread::yield();  // it does not know yet how long they are
+    for (int round = 0; round != 5; ++round) {
+        constexpr int n = 4;
+        std::array<int, n> ran_at{};
+        tally ran;
+        std::deque<job> from_outside;
+        for (int& at : ran_at) {
+            from_outside.emplace_back([&] {
+                at = turns;
+                ran.add();
+            });
+        }
+        for (job& j : from_outside) pool.post(j);
+        const int posted_at = turns;
+        ran.wait_for(n);
+        std::sort(ran_at.begin(), ran_at.end());
+        CHECK(ran_at.front() <= posted_at + 3);
+        CHECK(ran_at.back() <= posted_at + 3 + n);
+        CHECK(ran_at.back() >= ran_at.front() + n - 1);  // nor does its own wait for all of them
+    }
+    enough = true;
+    ended.wait();
 }
 
 TEST_CASE("thread_pool: what a worker stole does not wait for it while others sleep") {

@@ -16,7 +16,7 @@ namespace posthaste {
 /// Threads    one at a time.
 class bundle : public work {
 public:
-    // so few that a worker that takes one at every 61st turn mostly has room for it
+    // so few that a worker that takes one at every 61st turn, or sooner, mostly has room for it
     static constexpr std::uint32_t size = 60;
 
     /// The oldest of what is in there, to be queued elsewhere; nullptr: there is no memory, or

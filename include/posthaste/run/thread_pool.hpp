@@ -33,7 +33,9 @@ namespace posthaste {
 /// spins a little, less if that has not paid lately, and not at all if it has slept long each time;
 /// then it sleeps. An idle pool uses no processor time.
 ///
-/// Ordering   none between pieces of work.
+/// Ordering   none between pieces of work. What comes from outside takes turns with a busy worker's
+///            own: one piece after 61 of them, or, where those have taken longer of late, after
+///            each millisecond, but no more than every other one.
 /// Threads    any. Destroying it is for a thread that is none of its own; what is ready then still
 ///            runs, on the destroying thread.
 /// Errors     the constructor: std::invalid_argument for a number of threads that is not 1 to
@@ -167,7 +169,8 @@ private:
         }
         // The next piece of work, without waiting for one.
         work* find() noexcept {
-            if (++turns % 61 == 0) {  // now and then the others first, so that none waits for ever
+            if (++turns >= patience) {
+                become_patient();
                 if (work* w = pool.shared_.take(reader)) return w;
             }
             if (!next.empty() && ++in_a_row < 32) {
@@ -177,6 +180,17 @@ private:
             if (work* w = ring.take()) return fetch_ahead(), w;
             if (work* w = next.take()) return w;
             return look_around();
+        }
+        // Now and then the others come first, so that none waits for ever: every millisecond, or
+        // every 61st turn; every other one at most, or its own work would wait for ever.
+        void become_patient() noexcept {
+            constexpr duration::rep aim = duration(std::chrono::milliseconds(1)).count();
+            const time_point t = pool.now();
+            const duration::rep took = std::max<duration::rep>((t - looked_at).count(), 1);
+            const auto fit = static_cast<unsigned>(std::min(turns * aim / took, duration::rep{61}));
+            patience = std::clamp(fit, 2u, std::min(2 * patience, 61u));
+            looked_at = t;
+            turns = 0;
         }
         // Of a task that has not run since it was spawned three lines are used at once.
         void fetch_ahead() const noexcept {
@@ -207,7 +221,9 @@ private:
         thread_pool& pool;
         const std::size_t index;
         injection_queue::reader reader;
-        unsigned turns = 0;
+        unsigned turns = 0;  // since it looked into the shared queue first
+        unsigned patience = 61;  // so many turns from one such look to the next
+        time_point looked_at = pool.now();
         unsigned in_a_row = 0;  // pieces of work taken from `next`
         unsigned spin_limit = 64;
         unsigned long_sleeps = 0;  // in a row
@@ -314,7 +330,9 @@ private:
         sleepers_.sleep(self.berth, searching, [this] {
             return anything_to_do() || stopping_.load(std::memory_order_relaxed);
         });
-        self.long_sleeps = now() - from < longest_search ? 0 : self.long_sleeps + 1;
+        self.looked_at = now();  // nothing was there, so from here on its turns count
+        self.turns = 0;
+        self.long_sleeps = self.looked_at - from < longest_search ? 0 : self.long_sleeps + 1;
     }
 
     // Ends the inline calls whose time is over; finds workers that do not come back from a piece of
