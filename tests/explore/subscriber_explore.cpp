@@ -27,7 +27,8 @@ struct listens final : handler {
         {{&posthaste::detail::type_of<job>, nullptr, false, false}}};
 };
 
-/// A queue with one lane, as that of serial_endpoint. It handles a message in one step.
+/// Two queues, each with a lane, as keyed_endpoint; mostly one of them is used, as in
+/// serial_endpoint. It handles a message in one step.
 class queue final : public endpoint_core {
 public:
     explicit queue(state& s);
@@ -39,28 +40,40 @@ public:
     }
     static void operator delete(void*) noexcept {}
 
-    lane* claim(envelope&) noexcept override { return box_.claim() ? &lane_ : nullptr; }
+    struct lane_of : lane {
+        using lane::lane;
+        posthaste::mailbox box;
+    };
+    lane* claim(envelope&) noexcept override { return one_.box.claim() ? &one_ : nullptr; }
     bool enqueue(envelope& e) noexcept override;
+    bool enqueue(envelope& e, lane_of& to) noexcept;
     // As lane::read_on().
-    void read() noexcept {
+    void read(lane_of& by) noexcept {
         for (;;) {
-            if (take(lane_)) continue;
+            if (take(by)) continue;
             const resting held(*this);
-            if (release(lane_)) return;
+            if (release(by)) return;
         }
     }
-    void for_each_lane(void* with, void (*f)(void*, lane&)) override { f(with, lane_); }
-    bool rests() const noexcept override { return box_.idle(); }
+    void for_each_lane(void* with, void (*f)(void*, lane&)) override {
+        f(with, one_);
+        f(with, other_);
+    }
+    bool rests() const noexcept override { return one_.box.idle() && other_.box.idle(); }
+    lane_of& one() noexcept { return one_; }
+    lane_of& other() noexcept { return other_; }
 
 private:
     envelope* take(lane&) noexcept override;
     bool release(lane&) noexcept override;
-    envelope* take_oldest() noexcept override { return static_cast<envelope*>(box_.take()); }
-    void shut() noexcept override { box_.shut(); }
+    envelope* take_oldest() noexcept override { return static_cast<envelope*>(one_.box.take()); }
+    void shut() noexcept override {
+        one_.box.shut();
+        other_.box.shut();
+    }
 
     state& of_;
-    posthaste::mailbox box_;
-    lane lane_{*this};
+    lane_of one_{*this}, other_{*this};
 };
 
 struct plan final : posthaste::endpoint_plan {
@@ -78,6 +91,7 @@ struct state {
     posthaste::dead_letters dead;
     posthaste::switchboard board;
     plain handled;  // what the handler has: the lane's, then that of who destroys it
+    bool shared = false;  // two lanes have the handler: they read what it has
     plain used;  // the endpoint: those who use it read it, who destroys it writes
     int accepted = 0, heard = 0, handlers = 1, endpoints = 1;
     bool sent = false;  // a lane, by publish()
@@ -93,6 +107,11 @@ struct state {
         to->claim(a);
         accepted += to->enqueue(a);
     }
+    void publish_to_other() {
+        to->other().box.claim();
+        accepted += to->enqueue(b, to->other());
+        shared = true;
+    }
     ~state() {
         over = true;
         subscriber* left = nullptr;
@@ -102,7 +121,8 @@ struct state {
         delete left;
     }
 
-    void read() { to->read(); }
+    void read() { to->read(to->one()); }
+    void read_other() { to->read(to->other()); }
     void publish() { accepted += to->enqueue(b); }
     void read_if_sent() {
         if (std::exchange(sent, false)) read();
@@ -142,21 +162,22 @@ queue::~queue() {
     --of_.endpoints;
     of_.used.write();
 }
-bool queue::enqueue(envelope& e) noexcept {
-    const auto put = box_.put(e);
+bool queue::enqueue(envelope& e) noexcept { return enqueue(e, one_); }
+bool queue::enqueue(envelope& e, lane_of& to) noexcept {
+    const auto put = to.box.put(e);
     if (put == posthaste::mailbox::put_result::claimed) of_.sent = true;
     return put != posthaste::mailbox::put_result::refused;
 }
-envelope* queue::take(lane&) noexcept {
-    auto* const e = static_cast<envelope*>(box_.take());
+envelope* queue::take(lane& by) noexcept {
+    auto* const e = static_cast<envelope*>(static_cast<lane_of&>(by).box.take());
     if (!e) return nullptr;
-    of_.handled.write();
+    of_.shared ? of_.handled.read() : of_.handled.write();
     world::demand(of_.handlers == 1, "its handler has gone");
     ++of_.heard;
     return e;
 }
-bool queue::release(lane&) noexcept {
-    const bool rests = box_.release();
+bool queue::release(lane& by) noexcept {
+    const bool rests = static_cast<lane_of&>(by).box.release();
     of_.used.read();
     return rests;
 }
@@ -225,6 +246,22 @@ world::script bus_goes() {
     return script;
 }
 
+// Each may be the last to rest, or find that the other one is.
+world::script two_lanes_rest() {
+    auto s = fresh();
+    s->publish_to_other();
+    s->who->end(true);
+    world::script script;
+    script.names = {"one", "other"};
+    script.threads.push_back([s] { s->read(); });
+    script.threads.push_back([s] { s->read_other(); });
+    script.at_end = [s] {
+        s->let_go();
+        s->check();
+    };
+    return script;
+}
+
 }  // namespace
 
 int main() {
@@ -233,5 +270,6 @@ int main() {
     r.add("it ends after another message", ends_after_another);
     r.add("it ends while it is told", ends_while_told);
     r.add("it has ended, and the bus goes", bus_goes);
+    r.add("it has ended, and two lanes rest", two_lanes_rest);
     return r.end();
 }

@@ -47,7 +47,7 @@ namespace posthaste::testing::explore {
 // Not modelled: fences (we have none), spurious failures of weak compare-exchanges (all are in
 // loops, in which a failure by an old value does the same), spurious wake-ups of conditions.
 
-constexpr std::size_t max_threads = 4, max_locations = 48;
+constexpr std::size_t max_threads = 4, max_locations = 64;
 constexpr std::uint64_t max_steps = 500;  // of a run; more is a loop without an end
 
 /// What a thread knows: for each atomic, the oldest store it may still read; for each thread, how
@@ -159,7 +159,8 @@ public:
     };
 
     std::size_t new_location(std::uint64_t value, const void* where) {
-        if (count_ == max_locations) std::puts("explorer: too many atomics"), std::abort();
+        if (count_ == max_locations)
+            std::fputs("explorer: too many atomics\n", stderr), std::abort();
         location& l = locations()[count_];
         l.history.clear();
         l.history.push_back({value, {}, false});
@@ -338,7 +339,7 @@ private:
         thread_names_ = s.names;
         threads_.resize(1 + s.threads.size());
         if (threads_.size() > max_threads + 1)
-            std::puts("explorer: too many threads"), std::abort();
+            std::fputs("explorer: too many threads\n", stderr), std::abort();
         for (std::size_t i = 1; i != threads_.size(); ++i) {
             threads_[i].body = std::move(s.threads[i - 1]);
             threads_[i].known = threads_[0].known;

@@ -98,6 +98,7 @@ public:
                 return;
             }
         }
+        state_.fetch_or(closed, std::memory_order_acq_rel);  // (6)
         retire();
         if ((state_.fetch_sub(one_lane, std::memory_order_acq_rel) & holds) == one_hold)  // (1)
             destroy();
@@ -132,6 +133,8 @@ private:
     //     finds it closed, as both change the same word. And all the lane did here to (5).
     // (3) acquires that, and releases that the endpoint is shut to (4), which acquires it.
     // (5) acquires what lanes did, so that a bus that finds none here may go.
+    // (6) releases that the lane rests, and acquires that others do: of those that rest at once,
+    //     one finds all at rest.
     // relaxed: whoever holds it more holds it already, or has the list's lock; `ending` and
     // `gone` decide who does what, and hand nothing over.
     std::atomic<std::uint64_t> state_ = 2 * one_hold;
