@@ -8,6 +8,11 @@ function(bug name)
   foreach(field about header find replace program sanitize)
     set(${name}_${field} "${its_${field}}" PARENT_SCOPE)
   endforeach()
+  file(READ ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../include/posthaste/${its_header} text)
+  string(FIND "${text}" "${its_find}" at)
+  if(at EQUAL -1)
+    message(FATAL_ERROR "planted.cmake, ${name}: ${its_header} has no\n${its_find}")
+  endif()
   list(APPEND planted_bugs ${name})
   set(planted_bugs ${planted_bugs} PARENT_SCOPE)
 endfunction()
@@ -20,10 +25,6 @@ function(plant name from to)
   file(REMOVE_RECURSE ${to}/posthaste)
   file(COPY ${from}/posthaste DESTINATION ${to})
   file(READ ${from}/posthaste/${${name}_header} text)
-  string(FIND "${text}" "${${name}_find}" at)
-  if(at EQUAL -1)
-    message(FATAL_ERROR "${name}: ${${name}_header} has no\n${${name}_find}")
-  endif()
   string(REPLACE "${${name}_find}" "${${name}_replace}" text "${text}")
   file(WRITE ${to}/posthaste/${${name}_header} "${text}")
 endfunction()
@@ -48,12 +49,10 @@ bug(mailbox_claim_not_exclusive
 bug(mailbox_takes_by_store
   about "a lost letter: the list is taken by a load and a store"
   header carry/mailbox.hpp
-  find [==[if (!out_) out_ = turned(word_.fetch_and(shut_bit, std::memory_order_acq_rel));  // (3)]==]
-  replace [==[if (!out_) {
-            const auto all = word_.load(std::memory_order_seq_cst);
+  find [==[out_ = turned(word_.fetch_and(shut_bit, std::memory_order_acq_rel));  // (3)]==]
+  replace [==[const auto all = word_.load(std::memory_order_seq_cst);
             word_.store(all & shut_bit, std::memory_order_seq_cst);
-            out_ = turned(all);
-        }]==]
+            out_ = turned(all);]==]
   program explore/mailbox_explore)
 bug(mailbox_not_turned_round
   about "letters come out in the wrong order"
