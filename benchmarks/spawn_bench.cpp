@@ -174,10 +174,11 @@ private:
     std::atomic<std::uint64_t> ended_ = 0;
 };
 
-/// 192 bytes by new on one thread and delete on another: no task, no executor.
-class new_here_delete_there {
+/// 192 bytes are had on one thread and given back on another: no task, no executor.
+template <typename Memory>
+class had_here_given_back_there {
 public:
-    ~new_here_delete_there() {
+    ~had_here_given_back_there() {
         ended_.store(true, std::memory_order_relaxed);
         thread_.join();
     }
@@ -186,29 +187,47 @@ public:
         for (; put_ != first + n; ++put_) {
             while (put_ - taken_.load(std::memory_order_acquire) == under_way)
                 std::this_thread::yield();
-            ring_[put_ % under_way].store(new memory, std::memory_order_release);
+            ring_[put_ % under_way].store(Memory::have(), std::memory_order_release);
         }
         while (taken_.load(std::memory_order_acquire) != put_) std::this_thread::yield();
         return put_ - first;
     }
 
 private:
-    struct memory {
-        std::array<std::byte, 192> bytes;
-    };
     void take() {
         for (std::uint64_t i = 0; !ended_.load(std::memory_order_relaxed);) {
-            memory* const m = ring_[i % under_way].exchange(nullptr, std::memory_order_acquire);
-            delete m;
-            if (m) taken_.store(++i, std::memory_order_release);
-            else std::this_thread::yield();
+            std::atomic<void*>& place = ring_[i % under_way];
+            if (void* const m = place.load(std::memory_order_acquire)) {
+                place.store(nullptr, std::memory_order_relaxed);
+                Memory::give_back(m);
+                taken_.store(++i, std::memory_order_release);
+            } else {
+                std::this_thread::yield();
+            }
         }
     }
-    std::array<std::atomic<memory*>, under_way> ring_{};
+    std::array<std::atomic<void*>, under_way> ring_{};
     std::uint64_t put_ = 0;
     alignas(64) std::atomic<std::uint64_t> taken_ = 0;
     std::atomic<bool> ended_ = false;
     std::thread thread_{[this] { take(); }};
+};
+
+struct by_recycler {
+    static void* have() noexcept { return posthaste::detail::allocate(192); }
+    static void give_back(void* m) noexcept { posthaste::detail::deallocate(m, 192); }
+};
+struct by_new {
+    static void* have() { return ::operator new(192); }
+    static void give_back(void* m) noexcept { ::operator delete(m); }
+};
+
+struct handed_over {
+    static void* have() noexcept {
+        static std::array<std::byte, 192> memory;
+        return &memory;
+    }
+    static void give_back(void*) noexcept {}
 };
 
 // --- wake ----------------------------------------------------------------------------------------
@@ -277,8 +296,13 @@ struct worker : worker_thread {
     contend<posthaste_fib>(workload::fib, "posthaste"),
     contend<recycled_fib>(workload::fib, "floor: recycled frames, one thread"),
 
-    contend<posthaste_ends_elsewhere>(workload::free_elsewhere, "posthaste"),
-    contend<new_here_delete_there>(workload::free_elsewhere, "new here, delete there"),
+    contend<posthaste_ends_elsewhere>(workload::end_elsewhere, "posthaste"),
+    contend<had_here_given_back_there<by_new>>(workload::end_elsewhere, "new, delete; no task"),
+
+    contend<had_here_given_back_there<by_recycler>>(workload::free_elsewhere, "posthaste"),
+    contend<had_here_given_back_there<by_new>>(workload::free_elsewhere, "new, delete"),
+    contend<had_here_given_back_there<handed_over>>(workload::free_elsewhere,
+                                                    "floor: the same memory each time"),
 
     contend_singly<posthaste_wake>(workload::wake, "posthaste"),
     contend_singly<futex_wake>(workload::wake, "floor: futex"),

@@ -83,7 +83,9 @@ inline constexpr unsigned fib_of = 25;
 inline constexpr std::uint64_t fib_value = 75'025, fib_tasks = 242'785;
 /// One thread starts tasks on another one's executor, where they end: so their memory goes back to
 /// the first. At most 1,024 at a time.
-inline constexpr auto free_elsewhere = "end tasks on another thread";
+inline constexpr auto end_elsewhere = "end tasks on another thread";
+/// The same with nothing but the memory, 192 bytes each.
+inline constexpr auto free_elsewhere = "free memory on another thread";
 /// From the posting of work to an idle executor of one thread, until it runs.
 inline constexpr auto wake = "wake a sleeping thread";
 
