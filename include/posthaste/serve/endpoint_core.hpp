@@ -832,10 +832,11 @@ bool lane::hand_each(envelope& first, int& budget, F f) noexcept {
         began_.store(unknown, std::memory_order_relaxed);
         awaited_.store(nullptr, std::memory_order_relaxed);
     };
+    int left = budget;
     nothing_is_known();
     for (envelope* e = &first;;) {
         if (e->how != how || e->kind != &one::its_kind() || of.discarding()) {
-            if (!handle(*e)) return false;
+            if (!handle(*e)) return budget = left, false;
             nothing_is_known();
         } else {
             envelope_ = e;
@@ -846,7 +847,7 @@ bool lane::hand_each(envelope& first, int& budget, F f) noexcept {
                 one::its_kind().destroy(*e);
             }
         }
-        if (--budget <= 0 || !(e = of.next_for(*this))) return true;
+        if (--left <= 0 || !(e = of.next_for(*this))) return budget = left, true;
     }
 }
 

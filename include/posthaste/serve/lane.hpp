@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/detail/cache_line.hpp>
+#include <posthaste/detail/config.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/run/task.hpp>
 #include <posthaste/serve/account.hpp>
@@ -105,7 +106,7 @@ private:
         using number = std::atomic<std::uint64_t>;
         number ran_inline = 0, handled = 0, failed = 0, expired = 0, dropped = 0, discarded = 0;
     };
-    static void count(tally::number& n) noexcept {
+    POSTHASTE_ALWAYS_INLINE static void count(tally::number& n) noexcept {
         n.store(n.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     }
 
