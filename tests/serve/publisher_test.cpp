@@ -279,6 +279,26 @@ TEST_CASE("publisher: a dead letters' hook may publish, subscribe and unsubscrib
     CHECK(dead[0] == 1);
 }
 
+TEST_CASE("publisher: reaches as many as listen, in one block of memory or in several") {
+    simulation sim;
+    bus app(sim);
+    const auto to = app.publisher<placed>("t");
+    std::vector<subscription> all;
+    int heard = 0;
+    for (std::uint32_t n = 1; n != 70; ++n) {
+        all.push_back(app.subscribe<placed>("t", [&](const placed& p) {
+            CHECK(p.what == "a text that is longer than what is stored in place");
+            heard += p.id;
+        }));
+        heard = 0;
+        const std::string text = "a text that is longer than what is stored in place";
+        CHECK(to.publish(1, text).accepted == n);
+        CHECK(app.publish<placed>("t", 100, text).accepted == n);
+        sim.drive_ready();
+        REQUIRE(heard == 101 * static_cast<int>(n));
+    }
+}
+
 TEST_CASE("publisher: may be used from threads of no executor, and of another pool") {
     testing::no_frames_left frames;
     bus app;

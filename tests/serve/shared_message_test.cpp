@@ -2,6 +2,7 @@
 
 #include "../support/catch.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -88,4 +89,42 @@ TEST_CASE("shared_message: copies in a block are envelopes, of which the last fr
         e->destroy();
     }
     CHECK(held.use_count() == 1);
+}
+
+TEST_CASE("shared_message: copies may be in the same memory as the message, behind it") {
+    const auto held = std::make_shared<int>(0);
+    using block = detail::copies<note>;
+    const std::uint32_t n = 5;
+    const std::size_t room = block::room_for(n);
+    REQUIRE(room >= n * sizeof(envelope));
+    auto* const m = shared_message<note>::make_with_room(room, 3, held);
+    REQUIRE(m);
+    block* const all = block::make_behind(*m, n, 1);
+    CHECK(static_cast<void*>(all) == m->behind());
+    CHECK(reinterpret_cast<std::byte*>(all) - reinterpret_cast<std::byte*>(m) >=
+          static_cast<std::ptrdiff_t>(sizeof(*m)));
+    const handler_entry how{&detail::type_of<note>, nullptr, false, false};
+    std::vector<envelope*> each;
+    for (std::uint32_t i = 0; i != n; ++i) each.push_back(&all->number(i, how));
+    std::swap(each.front(), each[2]);
+    m->hold();
+    for (envelope* const e : each) {
+        CHECK(&e->as<const note>() == &m->value());
+        e->destroy();
+    }
+    CHECK(m->value().n == 3);  // it lasts longer than they do, if somebody holds it
+    CHECK(held.use_count() == 2);
+    m->let_go();
+    CHECK(held.use_count() == 1);
+}
+
+TEST_CASE("shared_message: many copies, or such of a big message, are not behind it") {
+    struct big {
+        char text[900];
+    };
+    CHECK(detail::copies<note>::room_for(1) != 0);
+    CHECK(detail::copies<note>::room_for(detail::copies<note>::most) == 0);
+    CHECK(detail::copies<big>::room_for(1) != 0);
+    CHECK(detail::copies<big>::room_for(3) == 0);
+    CHECK(detail::copies<note>::room_for(100) == 0);
 }

@@ -325,10 +325,7 @@ published bus::publish(std::string_view topic, Args&&... args) noexcept {
             return {.why_not = code::rejected, .fault = fault.data()};
         to = core_->topics.look_up(detail::type_of<E>, topic);
     }
-    if (to && to->size() == 0) return core_->topics.nobody_heard(), published();
-    return detail::publish<E>(
-        *core_, [&](shared_message<E>&) { return std::move(to); },
-        shared_message<E>::make(std::forward<Args>(args)...));
+    return detail::publish_to<E>(*core_, to.get(), std::forward<Args>(args)...);
 }
 
 namespace detail {

@@ -87,6 +87,7 @@ public:
         detail::deallocate(to_);
     }
     explicit operator bool() const noexcept { return to_ != nullptr; }
+    listeners* get() const noexcept { return to_; }
     listeners* operator->() const noexcept { return to_; }
     listeners& operator*() const noexcept { return *to_; }
 

@@ -39,6 +39,28 @@ inline constexpr keep_latest_t keep_latest{};
 
 namespace detail {
 
+/// Puts a block of as many copies into the queues of some.
+template <typename M>
+void put_each(bus_core& core, copies<M>& block, const listeners::one* to, std::uint32_t n,
+              published& sum) noexcept {
+    for (std::uint32_t i = 0; i != n; ++i, ++to) {  // after the last it may be gone
+        sent<const M>& e = block.number(i, *to->how);
+        if (to->to->put_at_once(e)) {
+            ++sum.accepted;
+            continue;
+        }
+        switch (to->to->put(e, false)) {
+            case endpoint_core::admission::accepted: ++sum.accepted; continue;
+            case endpoint_core::admission::closed:
+                if (core.draining.load(std::memory_order_relaxed)) ++sum.refused;
+                else to->to->forget_refusal();  // it has just unsubscribed
+                break;
+            default: ++sum.refused;
+        }
+        e.destroy();
+    }
+}
+
 /// Puts it into the queue of each, and lets go of it.
 template <typename M>
 published deliver(bus_core& core, const listeners& to, shared_message<M>& m) noexcept {
@@ -50,24 +72,10 @@ published deliver(bus_core& core, const listeners& to, shared_message<M>& m) noe
     if (blocks > 1) m.hold(blocks - 1);
     for (const listeners::one* next = to.begin(); next != to.end();) {
         const std::uint32_t n = std::min(most, static_cast<std::uint32_t>(to.end() - next));
-        copies<M>* const block = copies<M>::make(m, n, trail);
-        if (!block) sum.refused += n, ++unused, next += n;
-        for (std::uint32_t i = 0; block && i != n; ++i, ++next) {  // after the last it may be gone
-            sent<const M>& e = block->number(i, *next->how);
-            if (next->to->put_at_once(e)) {
-                ++sum.accepted;
-                continue;
-            }
-            switch (next->to->put(e, false)) {
-                case endpoint_core::admission::accepted: ++sum.accepted; continue;
-                case endpoint_core::admission::closed:
-                    if (core.draining.load(std::memory_order_relaxed)) ++sum.refused;
-                    else next->to->forget_refusal();  // it has just unsubscribed
-                    break;
-                default: ++sum.refused;
-            }
-            e.destroy();
-        }
+        if (copies<M>* const block = copies<M>::make(m, n, trail))
+            put_each(core, *block, next, n, sum);
+        else sum.refused += n, ++unused;
+        next += n;
     }
     if (unused != 0) m.let_go(unused);
     if (sum.accepted + sum.refused == 0) core.topics.nobody_heard();
@@ -82,6 +90,23 @@ published publish(bus_core& core, Hear hear, shared_message<M>* m) noexcept {
     if (to) return deliver(core, *to, *m);
     m->let_go();
     return {.why_not = code::overloaded};
+}
+
+/// To those who listen: null if there was no memory to find that out. The message and its copies
+/// are one block of memory, if that is not too big.
+template <typename M, typename... Args>
+published publish_to(bus_core& core, const listeners* to, Args&&... args) noexcept {
+    if (!to) return {.why_not = code::overloaded};
+    const std::uint32_t n = to->size();
+    if (n == 0) return core.topics.nobody_heard(), published();
+    const std::size_t room = copies<M>::room_for(n);
+    auto* const m = shared_message<M>::make_with_room(room, std::forward<Args>(args)...);
+    if (!m) return {.why_not = code::overloaded};
+    if (room == 0) return deliver(core, *to, *m);
+    published sum;
+    put_each(core, *copies<M>::make_behind(*m, n, 4), to->begin(), n, sum);
+    if (sum.accepted + sum.refused == 0) core.topics.nobody_heard();
+    return sum;
 }
 
 /// What is to be published once its sender has succeeded. `To` knows its bus, `to.core()`, and who
@@ -147,7 +172,8 @@ public:
     ///            that order, as far as it accepts it.
     /// Cost       a few nanoseconds for each subscriber; no operator new in the steady state. What
     ///            31 subscribers have in their queues of one message is one block of 1 KiB, which
-    ///            lasts as long as the slowest of them needs it.
+    ///            lasts as long as the slowest of them needs it; of up to 30 it has the message in
+    ///            it, if that is small.
     template <typename... Args>
     published publish(Args&&... args) const noexcept {
         static_assert(
@@ -162,10 +188,7 @@ public:
                 shared_message<M>::make(std::forward<Args>(args)...));
         }
         const listeners::reference to = core.topics.hear(*line_);
-        if (to && to->size() == 0) return core.topics.nobody_heard(), published();
-        return detail::publish<M>(
-            core, [&](shared_message<M>&) -> const listeners::reference& { return to; },
-            shared_message<M>::make(std::forward<Args>(args)...));
+        return detail::publish_to<M>(core, to.get(), std::forward<Args>(args)...);
     }
 
 private:

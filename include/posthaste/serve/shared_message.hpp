@@ -1,6 +1,8 @@
 // A message that many share.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/cache_line.hpp>
+#include <posthaste/detail/config.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/serve/envelope.hpp>
 
@@ -14,16 +16,22 @@
 
 namespace posthaste {
 
-/// What is published: built once, in recycled memory; each block of envelopes holds it.
+/// What is published: built once, in recycled memory; each block of envelopes holds it, also the
+/// one that is in the same memory.
 template <typename M>
 class shared_message {
 public:
     /// Held once, by the caller. nullptr: no memory, or what the message is made of threw.
     template <typename... Args>
     static shared_message* make(Args&&... args) noexcept {
+        return make_with_room(0, std::forward<Args>(args)...);
+    }
+    /// With so many bytes behind it, which last as long as it does.
+    template <typename... Args>
+    static shared_message* make_with_room(std::size_t room, Args&&... args) noexcept {
         static_assert(alignof(shared_message) <= alignof(std::max_align_t),
                       "a message must not be over-aligned; hold what is in a std::unique_ptr");
-        void* const memory = detail::allocate(sizeof(shared_message));
+        void* const memory = detail::allocate(room == 0 ? sizeof(shared_message) : size() + room);
         if (!memory) return nullptr;
         return detail::guarded(
             [&] {
@@ -36,11 +44,18 @@ public:
     shared_message(const shared_message&) = delete;
 
     const M& value() const noexcept { return box_.value; }
+    /// Of one with room.
+    void* behind() noexcept { return reinterpret_cast<std::byte*>(this) + size(); }
+    /// So much that envelopes behind it, two to a cache line, begin with one.
+    static constexpr std::size_t size() noexcept { return (sizeof(shared_message) + 31) / 32 * 32; }
 
     /// Requires   the caller holds it.
     void hold(std::uint32_t more = 1) noexcept { held_.fetch_add(more, std::memory_order_relaxed); }
     void let_go(std::uint32_t fewer = 1) noexcept {
-        if (held_.fetch_sub(fewer, std::memory_order_acq_rel) != fewer) return;  // (1)
+        if (held_.load(std::memory_order_acquire) != fewer &&  // (2)
+            held_.fetch_sub(fewer, std::memory_order_acq_rel) != fewer) {  // (1)
+            return;
+        }
         std::destroy_at(this);
         detail::deallocate(this);
     }
@@ -51,6 +66,7 @@ private:
         : box_(std::in_place, std::forward<Args>(args)...) {}
 
     // (1) releases the last use of one holder to the last of all, who acquires it.
+    // (2) acquires the same for one who is the only holder left: then nobody else counts any more.
     // relaxed: whoever holds it more holds it already.
     std::atomic<std::uint32_t> held_ = 1;
     const detail::boxed<M> box_;
@@ -109,8 +125,18 @@ public:
     /// Takes over one hold, where there is memory; nullptr: there is none. `trail`: how many blocks
     /// before is the one for the same subscribers.
     static copies* make(shared_message<M>& m, std::uint32_t n, unsigned trail = 1) noexcept {
-        void* const memory = allocate(sizeof(copies) + n * sizeof(one));
-        return memory ? ::new (memory) copies(m, n, trail) : nullptr;
+        void* const memory = allocate(bytes(n));
+        return memory ? ::new (memory) copies(m, n, trail, false) : nullptr;
+    }
+    /// In the room behind the message.
+    static copies* make_behind(shared_message<M>& m, std::uint32_t n, unsigned trail) noexcept {
+        return ::new (m.behind()) copies(m, n, trail, true);
+    }
+    /// How much room that takes; 0: they had better have a block of their own.
+    static constexpr std::size_t room_for(std::uint32_t n) noexcept {
+        const bool fits =
+            n <= most && shared_message<M>::size() + bytes(n) <= block_cache::largest_fine;
+        return fits ? bytes(n) : 0;
     }
     copies(const copies&) = delete;
 
@@ -125,31 +151,48 @@ public:
     static const M& value_of(const one& e) noexcept {
         return block_of(const_cast<one&>(e)).message_.value();
     }
-    static void destroy(envelope& e) noexcept {
+    POSTHASTE_ALWAYS_INLINE static void destroy(envelope& e) noexcept {
         one& self = static_cast<one&>(e);
         copies& all = block_of(self);
         std::destroy_at(&self);
-        if (all.left_.fetch_sub(1, std::memory_order_acq_rel) == 1) all.end();  // (2)
+        if (all.left_.load(std::memory_order_acquire) == 1 ||  // (4)
+            all.left_.fetch_sub(1, std::memory_order_acq_rel) == 1) {  // (3)
+            all.end();
+        }
     }
 
     static constexpr envelope_kind kind{&type_of<M>, &destroy, false, true};
 
 private:
-    copies(shared_message<M>& m, std::uint32_t n, unsigned trail) noexcept
-        : message_(m), left_(n), trail_(trail_to_block(this, trail)) {}
+    copies(shared_message<M>& m, std::uint32_t n, unsigned trail, bool behind) noexcept
+        : message_(m),
+          left_(static_cast<std::uint16_t>(n)),
+          is_behind_(behind),
+          trail_(trail_to_block(this, trail)) {
+        // The lines come over together: each put() would wait for its own.
+        auto* const begin = reinterpret_cast<volatile std::byte*>(this + 1);
+        for (std::size_t i = cache_line; i < n * sizeof(one); i += cache_line) begin[i] = {};
+    }
+    static constexpr std::size_t bytes(std::uint32_t n) noexcept {
+        return sizeof(copies) + n * sizeof(one);
+    }
     one* first() noexcept { return reinterpret_cast<one*>(this + 1); }
     static copies& block_of(one& e) noexcept {
         return *(reinterpret_cast<copies*>(&e - e.place) - 1);
     }
     POSTHASTE_NOINLINE void end() noexcept {
-        message_.let_go();
+        shared_message<M>& message = message_;
+        const bool is_behind = is_behind_;
         std::destroy_at(this);
-        deallocate(this);
+        if (!is_behind) deallocate(this);
+        message.let_go();
     }
 
-    // (2) releases the last use of each to the last of all, who acquires it.
+    // (3) releases the last use of each to the last of all, who acquires it.
+    // (4) acquires the same for the only one left.
     shared_message<M>& message_;
-    std::atomic<std::uint32_t> left_;
+    std::atomic<std::uint16_t> left_;
+    const bool is_behind_;
     const std::int32_t trail_;
 };
 
