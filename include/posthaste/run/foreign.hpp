@@ -7,6 +7,7 @@
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/wait/frame.hpp>
 
+#include <concepts>
 #include <coroutine>
 #include <exception>
 #include <new>
@@ -57,7 +58,11 @@ public:
         if (handle_) handle_.destroy();
     }
     std::coroutine_handle<> handle() const noexcept { return handle_; }
-    static way_home of(frame&) { co_return; }
+    // A template, since g++ compiles any other coroutine in every file that could use it.
+    template <std::same_as<frame> Frame>
+    static way_home of(Frame&) {
+        co_return;
+    }
 
 private:
     explicit way_home(std::coroutine_handle<promise_type> h) noexcept : handle_(h) {}
