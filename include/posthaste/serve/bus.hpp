@@ -211,8 +211,8 @@ private:
         return detail::make_plan<Mode, Ms...>(name, core_->home, core_->dead, std::move(h), mode);
     }
     std::shared_ptr<const address> address_of(std::string_view name) const;
-    result<void> add(std::string_view name, std::string_view fault,
-                     const std::function<std::unique_ptr<endpoint_plan>()>& plan);
+    result<void> may_have(std::string_view name, std::string_view fault) const;
+    result<void> add(std::string_view name, std::unique_ptr<endpoint_plan> plan);
     result<drain_account> drain_for(duration grace);
     template <typename E>
     posthaste::publisher<E> publisher_of(std::string_view topic, bool keeps) {
@@ -251,20 +251,23 @@ inline account bus::counts(std::string_view name) const {
     return a;
 }
 
-inline result<void> bus::add(std::string_view name, std::string_view fault,
-                             const std::function<std::unique_ptr<endpoint_plan>()>& plan) {
+// Whether there may be an endpoint of that name; `fault`: of its mode.
+inline result<void> bus::may_have(std::string_view name, std::string_view fault) const {
     if (!fault.empty()) return failure(code::rejected, effect::none, std::string(fault));
     fault = name_fault(name);
     if (!fault.empty()) return detail::bad_name(name, fault);
     if (core_->draining.load(std::memory_order_relaxed))
         return failure(code::closed).path(std::string(name));
+    return {};
+}
+
+inline result<void> bus::add(std::string_view name, std::unique_ptr<endpoint_plan> plan) {
     address& at = core_->find_or_make(name);
-    auto made = plan();
     const std::lock_guard guard(core_->mutex);
     if (core_->draining.load(std::memory_order_relaxed))  // else drain() sees the endpoint
         return failure(code::closed).path(at.name);
     core_->with_endpoint.push_back(&at);
-    if (at.endpoint.give(std::move(made))) return {};
+    if (at.endpoint.give(std::move(plan))) return {};
     core_->with_endpoint.pop_back();
     return failure::because(code::rejected, effect::none, "that name has a handler already")
         .path(at.name);
@@ -274,19 +277,18 @@ template <typename... Ms, typename Mode, typename Fn>
 result<void> bus::try_handle(std::string_view name, const Mode& mode, Fn fn) {
     static_assert(sizeof...(Ms) > 0,
                   "bus.handle: name the messages; write bus.handle<M>(name, fn)");
-    return add(name, mode.fault(), [&] {
-        if constexpr (detail::redelivers<Mode>) {
-            static_assert((detail::takes_const<Fn, Ms> && ...),
-                          "at_least_once: the handler takes the message away, but it may be needed "
-                          "again; write [](const M& m)");
-            using kept = detail::keeping_handler<Fn>;
-            return plan<Ms...>(
-                name, std::make_unique<detail::handler_of<kept, Ms...>>(kept(std::move(fn))), mode);
-        } else {
-            return plan<Ms...>(name, std::make_unique<detail::handler_of<Fn, Ms...>>(std::move(fn)),
-                               mode);
-        }
-    });
+    if (auto may = may_have(name, mode.fault()); !may) return may;
+    std::unique_ptr<handler> h;
+    if constexpr (detail::redelivers<Mode>) {
+        static_assert((detail::takes_const<Fn, Ms> && ...),
+                      "at_least_once: the handler takes the message away, but it may be needed "
+                      "again; write [](const M& m)");
+        using kept = detail::keeping_handler<Fn>;
+        h.reset(new detail::handler_of<kept, Ms...>(kept(std::move(fn))));
+    } else {
+        h.reset(new detail::handler_of<Fn, Ms...>(std::move(fn)));
+    }
+    return add(name, plan<Ms...>(name, std::move(h), mode));
 }
 
 template <typename E, typename Mode, typename Fn>
@@ -299,7 +301,7 @@ result<subscription> bus::try_subscribe(const topics& which, const Mode& mode, F
         if (const auto fault = name_fault(which.name()); !fault.empty())
             return detail::bad_name(which.name(), fault);
     }
-    auto h = std::make_unique<detail::subscriber_handler<Fn, E>>(std::move(fn));
+    std::unique_ptr<handler> h(new detail::subscriber_handler<Fn, E>(std::move(fn)));
     const std::string name = which.is_named() ? which.name() : std::string();
     auto s = std::make_unique<subscriber>(
         core_->topics, which.pattern(), name,

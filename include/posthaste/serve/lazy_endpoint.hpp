@@ -34,7 +34,7 @@ public:
 
 namespace detail {
 
-/// An endpoint of that mode, for the messages Ms.
+/// An endpoint of that mode; for the messages Ms, if it must know them.
 template <typename Mode, typename... Ms>
 class plan_of final : public endpoint_plan {
 public:
@@ -85,11 +85,14 @@ private:
 template <typename Mode, typename... Ms>
 std::unique_ptr<endpoint_plan> make_plan(std::string_view name, executor& at, dead_letters& dead,
                                          std::unique_ptr<handler> h, const Mode& mode) {
-    if constexpr (std::is_trivially_copyable_v<Mode>) {
-        return std::make_unique<plan_of<Mode, Ms...>>(at, dead, std::move(h), mode);
+    if constexpr (for_any_messages<Mode>) {
+        return std::unique_ptr<endpoint_plan>(new plan_of<Mode>(at, dead, std::move(h), mode));
+    } else if constexpr (std::is_trivially_copyable_v<Mode>) {
+        return std::unique_ptr<endpoint_plan>(
+            new plan_of<Mode, Ms...>(at, dead, std::move(h), mode));
     } else {
         plan_of<Mode, Ms...> plan(at, dead, std::move(h), mode);
-        return std::make_unique<carried_out>(plan.carry_out(name));
+        return std::unique_ptr<endpoint_plan>(new carried_out(plan.carry_out(name)));
     }
 }
 

@@ -38,8 +38,8 @@ std::unique_ptr<endpoint_core> make_endpoint(std::string name, executor& at, dea
             requires(const key& k) {
                 { std::hash<key>()(k) } -> std::convertible_to<std::size_t>;
             }, "keyed: the key has no std::hash; choose another key, or specialise std::hash");
-        return std::make_unique<keyed_endpoint<key_of, key, Ms...>>(std::move(name), at, dead,
-                                                                    std::move(h), mode);
+        return std::unique_ptr<endpoint_core>(
+            new keyed_endpoint<key_of, key, Ms...>(std::move(name), at, dead, std::move(h), mode));
     }
 }
 

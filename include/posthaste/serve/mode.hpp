@@ -4,6 +4,7 @@
 #include <posthaste/base/clock.hpp>
 
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -192,6 +193,13 @@ template <typename Mode>
 inline constexpr bool redelivers = false;
 template <typename Mode>
 inline constexpr bool redelivers<redelivering<Mode>> = true;
+
+/// Its endpoint is the same whatever the messages.
+template <typename Mode>
+inline constexpr bool for_any_messages =
+    std::same_as<Mode, serial_mode> || std::same_as<Mode, parallel>;
+template <typename Mode>
+inline constexpr bool for_any_messages<redelivering<Mode>> = for_any_messages<Mode>;
 }  // namespace detail
 
 }  // namespace posthaste
