@@ -8,7 +8,6 @@
 #include <array>
 #include <atomic>
 #include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -49,8 +48,9 @@ public:
             }
         }
         if (total == 0) return forever;
-        const auto rank =
-            static_cast<std::uint64_t>(std::ceil(p * static_cast<double>(total) / 100));
+        const double exact = p * static_cast<double>(total) / 100;
+        const auto below = static_cast<std::uint64_t>(exact);
+        const std::uint64_t rank = below + (static_cast<double>(below) < exact);
         const std::uint64_t wanted = std::clamp<std::uint64_t>(rank, 1, total);
         std::size_t i = 0;
         for (std::uint64_t seen = sums[0]; seen < wanted; seen += sums[i]) ++i;

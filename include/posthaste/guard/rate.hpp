@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cmath>
 #include <cstdint>
 #include <memory>
 
@@ -64,8 +63,9 @@ public:
 private:
     // In whole nanoseconds, rounded up: never faster than asked for.
     static duration time_of(double calls, double per_second) noexcept {
-        return to_duration(
-            std::chrono::duration<double, std::nano>(std::ceil(calls * 1e9 / per_second)));
+        const std::chrono::duration<double, std::nano> exact(calls * 1e9 / per_second);
+        const duration whole = to_duration(exact);
+        return whole < exact && whole != forever ? whole + duration(1) : whole;
     }
     verdict refuse(passage& p, duration again) noexcept {
         refused_.fetch_add(1, std::memory_order_relaxed);
