@@ -362,14 +362,19 @@ public:
     }
     /// For those who have a frame, and no coroutine in it; false: it is over already.
     bool begin(frame& f) noexcept { return by_ ? set_out(f) : direct_.begin(f); }
-    result<reply_t<M>> await_resume() noexcept { return guard_ ? come_out() : direct_.finish(); }
+    result<reply_t<M>> await_resume() noexcept {
+        return guard_.made ? come_out() : direct_.finish();
+    }
 
 private:
-    struct ending {
-        void operator()(detail::attempts<M>* a) const noexcept { detail::attempts<M>::destroy(a); }
+    struct guard {
+        detail::attempts<M>* made = nullptr;
+        ~guard() {
+            if (made) detail::attempts<M>::destroy(made);
+        }
     };
     POSTHASTE_NOINLINE result<reply_t<M>> come_out() noexcept {
-        return guard_->has_outcome() ? guard_->take() : direct_.take();
+        return guard_.made->has_outcome() ? guard_.made->take() : direct_.take();
     }
     // Through the layers, with nothing that outlives this function if the answer comes at once.
     POSTHASTE_NOINLINE bool set_out(frame& f) noexcept {
@@ -391,9 +396,9 @@ private:
     POSTHASTE_NOINLINE bool take_along(frame& f, detail::crossing& way, verdict v,
                                        detail::spare<M>&& copy) noexcept {
         const bool answered = direct_.answered();
-        guard_.reset(detail::make_or_not<detail::attempts<M>>(
-            direct_.to(), *by_, f, std::move(way), direct_, std::move(copy), direct_.known_by()));
-        if (guard_) return answered ? guard_->begin_failed() : guard_->begin(v);
+        guard_.made = detail::make_or_not<detail::attempts<M>>(
+            direct_.to(), *by_, f, std::move(way), direct_, std::move(copy), direct_.known_by());
+        if (guard_.made) return answered ? guard_.made->begin_failed() : guard_.made->begin(v);
         // No memory to go any further. If it was answered, that is how it ends.
         way.abandon(*by_);
         return answered ? false : refused(f);
@@ -404,7 +409,7 @@ private:
     }
 
     std::shared_ptr<const call_settings> by_;  // null: there are no policies
-    std::unique_ptr<detail::attempts<M>, ending> guard_;  // goes last: the attempt stands in it
+    guard guard_;  // goes last: the attempt stands in it
     detail::direct_call<M> direct_;  // where there are policies, the attempt under way
 };
 
