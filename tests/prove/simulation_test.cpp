@@ -8,6 +8,7 @@
 #include <posthaste/run/when_all.hpp>
 #include <posthaste/run/yield.hpp>
 #include <posthaste/wait/event.hpp>
+#include <posthaste/wait/frame.hpp>
 #include <posthaste/wait/semaphore.hpp>
 #include <posthaste/wait/sleep.hpp>
 
@@ -202,6 +203,24 @@ TEST_CASE("simulation: where nothing can ever run it says what is parked, on wha
     CHECK_THAT(world.report(), Catch::Matchers::ContainsSubstring("parked: 0"));
     sync_wait(world, fine());
     CHECK(world.elapsed() == 14ms);
+}
+
+TEST_CASE("simulation: reports who stood still at the same time by name, then by what it awaits") {
+    simulation world;
+    std::deque<frame> frames;
+    const auto park = [&](const char* on, const char* name) {
+        frame& f = frames.emplace_back(nullptr);
+        f.at = &world;
+        f.park(on, name);
+    };
+    park("room at", "stock");
+    park("room at", "bills");
+    park("a reply from", "stock");
+    CHECK(world.report() ==
+          "nothing can run any more (seed 1, at 0.000 ms); parked: 3\n"
+          "  on room at bills, since 0.000 ms\n"
+          "  on a reply from stock, since 0.000 ms\n"
+          "  on room at stock, since 0.000 ms");
 }
 
 TEST_CASE("simulation: what goes on is not parked any more, whatever let it go") {

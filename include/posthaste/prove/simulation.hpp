@@ -12,7 +12,6 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -111,14 +110,17 @@ public:
         std::vector<const standing*> all;
         for (const auto& entry : parked_) all.push_back(&entry.second);
         std::sort(all.begin(), all.end(), [](const standing* a, const standing* b) {
-            return std::tuple(a->since, std::string_view(a->name), std::string_view(a->on)) <
-                   std::tuple(b->since, std::string_view(b->name), std::string_view(b->on));
+            if (a->since != b->since) return a->since < b->since;
+            const int order = a->name.compare(b->name);
+            return order != 0 ? order < 0 : std::string_view(a->on) < b->on;
         });
-        std::string text = "nothing can run any more (seed " + std::to_string(seed_) + ", at " +
-                           milliseconds(elapsed()) + "); parked: " + std::to_string(all.size());
+        std::string text = "nothing can run any more (seed ";
+        text.append(std::to_string(seed_)).append(", at ").append(milliseconds(elapsed()));
+        text.append("); parked: ").append(std::to_string(all.size()));
         for (const standing* s : all) {
-            text += "\n  on " + std::string(s->on) + (s->name.empty() ? "" : " " + s->name) +
-                    ", since " + milliseconds(s->since.time_since_epoch());
+            text.append("\n  on ").append(s->on);
+            if (!s->name.empty()) text.append(" ").append(s->name);
+            text.append(", since ").append(milliseconds(s->since.time_since_epoch()));
         }
         return text;
     }
@@ -154,7 +156,7 @@ private:
         const auto us = std::chrono::duration_cast<std::chrono::microseconds>(d).count();
         std::string fraction = std::to_string(us % 1000);
         fraction.insert(0, 3 - fraction.size(), '0');
-        return std::to_string(us / 1000) + "." + fraction + " ms";
+        return std::to_string(us / 1000).append(".").append(fraction).append(" ms");
     }
     std::uint64_t draw() noexcept {
         return detail::mix(std::exchange(random_, random_ + 0x9e3779b97f4a7c15));
