@@ -369,6 +369,8 @@ public:
 private:
     struct guard {
         detail::attempts<M>* made = nullptr;
+        guard() = default;
+        guard(const guard&) = delete;
         ~guard() {
             if (made) detail::attempts<M>::destroy(made);
         }
