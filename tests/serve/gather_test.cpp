@@ -351,3 +351,62 @@ TEST_CASE("gather: destroyed where it stands, all of it is gone") {
     sim.run_until_idle();
     CHECK(sim.elapsed() == 1ms);  // its timer is gone, too
 }
+
+TEST_CASE("gather: whose own time is over is asked to stop then, not when all others have ended") {
+    testing::no_frames_left frames;
+    simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 6))));
+    testing::errands work;
+    bus app(sim);
+    work.at(app, "work");
+    const auto patient = app.client<testing::errand>("work");
+    const auto hasty = app.client<testing::errand>("work", deadline(10ms));
+    const auto body = [&](bool limited) -> task<std::string> {
+        if (!limited) {
+            auto both = co_await gather(hasty.call(50ms, true), patient.call(1s, true));
+            co_return outcome(std::get<0>(both)) + "; " + outcome(std::get<1>(both));
+        }
+        auto both = co_await gather(1h, hasty.call(50ms, true), patient.call(1s, true));
+        co_return outcome(std::get<0>(both)) + "; " + outcome(std::get<1>(both));
+    };
+    launched<std::string> caller(sim, body(GENERATE(false, true)));
+    sim.advance(11ms);
+    CHECK(work.stopped == 1);
+    CHECK_FALSE(caller.done());
+    sim.advance(1s);
+    CHECK(caller.value() == "deadline exceeded, unknown; value");
+}
+
+TEST_CASE("gather: calls that are destroyed where they stand leave nothing behind") {
+    testing::no_frames_left frames;
+    simulation sim;
+    event never_set;
+    bus app(sim);
+    app.handle<note>("note", parallel(2),
+                     [&](note) -> task<> { static_cast<void>(co_await never_set.wait()); });
+    {
+        const auto body = [](client<note> n) -> task<> {
+            static_cast<void>(co_await gather(n.call(1), n.call(2)));
+        };
+        launched<void> caller(sim, body(app.client<note>("note")));
+        sim.advance(1ms);
+        CHECK(sim.report().find("parked: 4") != std::string::npos);  // two calls, two handlers
+    }
+    CHECK(sim.report().find("a reply from") == std::string::npos);
+}
+
+TEST_CASE("gather: may be kept, moved, and awaited later") {
+    testing::no_frames_left frames;
+    simulation sim;
+    testing::errands work;
+    bus app(sim);
+    work.at(app, "work");
+    const auto w = app.client<testing::errand>("work");
+    app.run([&]() -> task<> {
+        auto first = gather(w.call(3ms, true), w.call(5ms, true));
+        auto moved = std::move(first);
+        auto both = co_await std::move(moved);
+        CHECK(*std::get<0>(both) == 3);
+        CHECK(*std::get<1>(both) == 5);
+        CHECK(work.running == 0);
+    });
+}

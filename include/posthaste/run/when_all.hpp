@@ -4,9 +4,12 @@
 #include <posthaste/run/as_task.hpp>
 
 #include <atomic>
+#include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <optional>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -14,7 +17,18 @@ namespace posthaste {
 
 namespace detail {
 
-/// Starts a number of tasks and counts them home.
+/// What needs no coroutine around it: it begins for any frame, and false says that it is over
+/// already; if it stands still, that frame is run at its home when it is over.
+template <typename A>
+concept begins_for_frame = home_keeping<A> && requires(A a, frame& f) {
+    { a.begin(f) } noexcept -> std::same_as<bool>;
+    { a.await_resume() } noexcept;
+};
+
+template <begins_for_frame A>
+class frameless;
+
+/// Starts a number of tasks, and of what needs none, and counts them home.
 class joint {
 public:
     explicit joint(std::size_t count) noexcept : left_(count + 1) {}
@@ -30,6 +44,19 @@ public:
         parent_ = &parent;
         child.place(*parent.at, under, at_end, this);
         const bool at_once = child.start_here();
+        if (at_once) ++ended_at_once_;
+        return at_once;
+    }
+    template <typename T>
+    bool start(const task<T>& child, frame& parent, const context* under) noexcept {
+        return start(child.promise(), parent, under);
+    }
+    /// `at_end` is told its outcome.
+    template <typename A>
+    bool start(frameless<A>& child, frame& parent, const context* under,
+               typename frameless<A>::ended_fn at_end = nullptr) noexcept {
+        parent_ = &parent;
+        const bool at_once = child.start(*this, parent, under, at_end);
         if (at_once) ++ended_at_once_;
         return at_once;
     }
@@ -62,56 +89,125 @@ private:
     frame* parent_ = nullptr;
 };
 
-/// `Tasks` are task<T>s.
-template <typename... Tasks>
+/// One of several that needs none; its outcome is kept as soon as it is over.
+template <begins_for_frame A>
+class frameless : public frame {
+public:
+    using value_type = await_result_t<A>;
+    using ended_fn = void (*)(joint& all, value_type& outcome) noexcept;
+    explicit frameless(A&& a) noexcept : frame(nullptr), awaited_(std::move(a)) {}
+    frameless(frameless&& not_yet) noexcept : frameless(std::move(not_yet.awaited_)) {}
+
+    /// True: it has ended; otherwise it leaves `all` when it has, on any thread.
+    bool start(joint& all, frame& parent, const context* below, ended_fn at_end) noexcept {
+        at = parent.at;
+        under = below;
+        all_ = &all;
+        at_end_ = at_end;
+        run = [](work& w) noexcept {
+            frameless& one = static_cast<frameless&>(static_cast<frame&>(w));
+            one.ended();
+            one.all_->leave();
+        };
+        if (awaited_.begin(*this)) return false;
+        ended();
+        return true;
+    }
+    value_type take() noexcept { return std::move(*outcome_); }
+
+private:
+    void ended() noexcept {
+        outcome_.emplace(awaited_.await_resume());
+        if (at_end_) at_end_(*all_, *outcome_);
+    }
+
+    joint* all_ = nullptr;
+    ended_fn at_end_ = nullptr;
+    A awaited_;
+    std::optional<value_type> outcome_;
+};
+
+template <typename A>
+struct branch {
+    using type = task_for<A>;
+};
+template <begins_for_frame A>
+struct branch<A> {
+    using type = frameless<A>;
+};
+/// A task, or what needs none.
+template <typename A>
+using branch_for = typename branch<A>::type;
+
+template <typename A>
+decltype(auto) as_branch(A& a) {
+    if constexpr (begins_for_frame<A>) return std::move(a);
+    else return as_task(std::move(a));
+}
+template <awaitable A>
+auto as_branches(std::vector<A> all) {
+    std::vector<branch_for<A>> branches;
+    branches.reserve(all.size());
+    for (A& a : all) branches.emplace_back(as_branch(a));
+    return branches;
+}
+
+template <typename A>
+auto take_value(frameless<A>& b) noexcept {
+    return b.take();
+}
+
+template <typename... Branches>
 class all_of {
 public:
     static constexpr bool keeps_home = true;
-    explicit all_of(Tasks... tasks) noexcept : tasks_(std::move(tasks)...) {}
-    bool await_ready() const noexcept { return sizeof...(Tasks) == 0; }
+    template <typename... As>
+    explicit all_of(std::in_place_t, As&&... as) noexcept : branches_(std::forward<As>(as)...) {}
+    bool await_ready() const noexcept { return sizeof...(Branches) == 0; }
     template <homed Promise>
     bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
         frame& parent = h.promise();
-        std::apply([&](auto&... t) { (joint_.start(t.promise(), parent, parent.under), ...); },
-                   tasks_);
+        std::apply([&](auto&... b) { (joint_.start(b, parent, parent.under), ...); }, branches_);
         return joint_.suspend();
     }
     auto await_resume() {
-        using values = std::tuple<value_or_nothing<typename Tasks::value_type>...>;
-        return std::apply([](auto&... t) { return values{take_value(t)...}; }, tasks_);
+        using values = std::tuple<value_or_nothing<typename Branches::value_type>...>;
+        return std::apply([](auto&... b) { return values{take_value(b)...}; }, branches_);
     }
 
 private:
-    std::tuple<Tasks...> tasks_;
-    joint joint_{sizeof...(Tasks)};
+    std::tuple<Branches...> branches_;
+    joint joint_{sizeof...(Branches)};
 };
 
-template <typename T>
+template <typename Branch>
 class all_in {
+    using value_type = typename Branch::value_type;
+
 public:
     static constexpr bool keeps_home = true;
-    explicit all_in(std::vector<task<T>> ts) noexcept
-        : tasks_(std::move(ts)), joint_(tasks_.size()) {}
-    bool await_ready() const noexcept { return tasks_.empty(); }
+    explicit all_in(std::vector<Branch> all) noexcept
+        : branches_(std::move(all)), joint_(branches_.size()) {}
+    bool await_ready() const noexcept { return branches_.empty(); }
     template <homed Promise>
     bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
         frame& parent = h.promise();
-        for (auto& t : tasks_) joint_.start(t.promise(), parent, parent.under);
+        for (auto& b : branches_) joint_.start(b, parent, parent.under);
         return joint_.suspend();
     }
     auto await_resume() {
-        if constexpr (std::is_void_v<T>) {
-            for (auto& t : tasks_) t.promise().take();
+        if constexpr (std::is_void_v<value_type>) {
+            for (auto& b : branches_) take_value(b);
         } else {
-            std::vector<T> values;
-            values.reserve(tasks_.size());
-            for (auto& t : tasks_) values.push_back(t.promise().take());
+            std::vector<value_type> values;
+            values.reserve(branches_.size());
+            for (auto& b : branches_) values.push_back(take_value(b));
             return values;
         }
     }
 
 private:
-    std::vector<task<T>> tasks_;
+    std::vector<Branch> branches_;
     joint joint_;
 };
 
@@ -123,16 +219,16 @@ private:
 ///
 /// void becomes detail::nothing. An exception comes out after all have ended: the first in order of
 /// the arguments. For calls use gather(), whose results are never exceptions.
-/// Cost       a recycled frame for each that is not a task.
+/// Cost       a recycled frame for each that is neither a task nor a call.
 template <awaitable... As>
 [[nodiscard]] auto when_all(As... as) {
-    return detail::all_of<detail::task_for<As>...>(detail::as_task(std::move(as))...);
+    return detail::all_of<detail::branch_for<As>...>(std::in_place, detail::as_branch(as)...);
 }
 
 /// The same for any number of tasks of one kind; gives a vector, or nothing for task<>.
 template <typename T>
 [[nodiscard]] auto when_all(std::vector<task<T>> tasks) {
-    return detail::all_in<T>(std::move(tasks));
+    return detail::all_in<task<T>>(std::move(tasks));
 }
 
 }  // namespace posthaste

@@ -27,14 +27,6 @@ consteval bool checked_gather() {
     return true;
 }
 
-template <awaitable Call>
-auto as_tasks(std::vector<Call> calls) {
-    std::vector<task_for<Call>> tasks;
-    tasks.reserve(calls.size());
-    for (Call& c : calls) tasks.push_back(as_task(std::move(c)));
-    return tasks;
-}
-
 /// What all gatherings under a deadline do, whatever their types: the branches know when their time
 /// is over; who goes on nevertheless is asked to stop, and its `cancelled` told as what it is.
 class gathering : private joint {
@@ -57,6 +49,14 @@ public:
             stands_ = true;
         }
     }
+    template <typename A>
+    void start(frameless<A>& branch) noexcept {
+        using outcome = typename frameless<A>::value_type;
+        if (!joint::start(branch, *parent_, &inner_.under(),
+                          &gathering::outcome_is_here<outcome>)) {
+            stands_ = true;
+        }
+    }
     /// After the last start(); true if some are still under way: then *this may be gone.
     bool suspend() noexcept {
         if (stands_) parent_->at->arm(alarm_, due_);
@@ -71,13 +71,19 @@ private:
     template <typename T>
     static void ended(promise_base& p) noexcept {
         gathering& self = static_cast<gathering&>(*static_cast<joint*>(p.owner()));
-        result<T>* const r = static_cast<task_promise<result<T>>&>(p).value();
-        if (r && !*r && r->error().code() == code::cancelled &&
-            self.late_.load(std::memory_order_relaxed)) {
-            failure why = std::move(*r).error();
-            *r = std::move(why.code(code::deadline_exceeded));
-        }
+        if (result<T>* const r = static_cast<task_promise<result<T>>&>(p).value()) self.judge(*r);
         joint::ended(p);
+    }
+    template <typename Outcome>
+    static void outcome_is_here(joint& all, Outcome& r) noexcept {
+        static_cast<gathering&>(all).judge(r);
+    }
+    template <typename T>
+    void judge(result<T>& r) const noexcept {
+        if (r || r.error().code() != code::cancelled || !late_.load(std::memory_order_relaxed))
+            return;
+        failure why = std::move(r).error();
+        r = std::move(why.code(code::deadline_exceeded));
     }
 
     // A timer fires under a lock, and a stop calls whom it may concern: so it is posted.
@@ -106,61 +112,56 @@ private:
     alarm alarm_{*this};
 };
 
-/// `Tasks` are task<result<T>>s.
-template <typename... Tasks>
+template <typename... Branches>
 class gathered {
 public:
     static constexpr bool keeps_home = true;
-    explicit gathered(duration allowed, Tasks... tasks) noexcept
-        : all_(sizeof...(Tasks), allowed), tasks_(std::move(tasks)...) {}
-    bool await_ready() const noexcept { return sizeof...(Tasks) == 0; }
+    template <typename... Calls>
+    explicit gathered(duration allowed, Calls&&... calls) noexcept
+        : all_(sizeof...(Branches), allowed), branches_(std::forward<Calls>(calls)...) {}
+    bool await_ready() const noexcept { return sizeof...(Branches) == 0; }
     template <homed Promise>
     bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
         all_.open(h.promise());
-        std::apply([&](auto&... t) { (all_.start(t), ...); }, tasks_);
+        std::apply([&](auto&... b) { (all_.start(b), ...); }, branches_);
         return all_.suspend();
     }
     auto await_resume() {
         all_.close();
-        using results = std::tuple<typename Tasks::value_type...>;
-        return std::apply([](auto&... t) { return results{t.promise().take()...}; }, tasks_);
+        using results = std::tuple<typename Branches::value_type...>;
+        return std::apply([](auto&... b) { return results{take_value(b)...}; }, branches_);
     }
 
 private:
     gathering all_;
-    std::tuple<Tasks...> tasks_;
+    std::tuple<Branches...> branches_;
 };
 
-template <typename T>
+template <typename Branch>
 class gathered_in {
 public:
     static constexpr bool keeps_home = true;
-    gathered_in(duration allowed, std::vector<task<result<T>>> tasks) noexcept
-        : all_(tasks.size(), allowed), tasks_(std::move(tasks)) {}
-    bool await_ready() const noexcept { return tasks_.empty(); }
+    gathered_in(duration allowed, std::vector<Branch> branches) noexcept
+        : all_(branches.size(), allowed), branches_(std::move(branches)) {}
+    bool await_ready() const noexcept { return branches_.empty(); }
     template <homed Promise>
     bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
         all_.open(h.promise());
-        for (auto& t : tasks_) all_.start(t);
+        for (auto& b : branches_) all_.start(b);
         return all_.suspend();
     }
-    std::vector<result<T>> await_resume() {
+    auto await_resume() {
         all_.close();
-        std::vector<result<T>> results;
-        results.reserve(tasks_.size());
-        for (auto& t : tasks_) results.push_back(t.promise().take());
+        std::vector<typename Branch::value_type> results;
+        results.reserve(branches_.size());
+        for (auto& b : branches_) results.push_back(take_value(b));
         return results;
     }
 
 private:
     gathering all_;
-    std::vector<task<result<T>>> tasks_;
+    std::vector<Branch> branches_;
 };
-
-template <typename T>
-gathered_in<T> gather_in(duration allowed, std::vector<task<result<T>>> tasks) {
-    return gathered_in<T>(allowed, std::move(tasks));
-}
 
 }  // namespace detail
 
@@ -170,20 +171,20 @@ gathered_in<T> gather_in(duration allowed, std::vector<task<result<T>>> tasks) {
 ///     auto page = co_await gather(stock.call(sku), price.call(sku));
 ///     auto& [left, cents] = page;                // result<int>, result<long>
 ///
-/// Cost       a recycled frame a call.
+/// Cost       no operator new in the steady state; what is no call takes a recycled frame.
 /// Cancel     all of them are asked to stop, and awaited.
 template <awaitable... Calls>
 [[nodiscard]] auto gather(Calls... calls) {
     static_assert(detail::checked_gather<Calls...>());
-    return when_all(std::move(calls)...);
+    return detail::all_of<detail::branch_for<Calls>...>(std::in_place, detail::as_branch(calls)...);
 }
 
 /// The same for any number of calls of one kind; gives a vector of their results.
-/// Cost       besides, a vector of tasks and one of results.
+/// Cost       besides, a vector of calls and one of results.
 template <awaitable Call>
 [[nodiscard]] auto gather(std::vector<Call> calls) {
     static_assert(detail::checked_gather<Call>());
-    return when_all(detail::as_tasks(std::move(calls)));
+    return detail::all_in<detail::branch_for<Call>>(detail::as_branches(std::move(calls)));
 }
 
 /// Makes all the calls, and goes on when the last has ended, or the time is over: what came until
@@ -196,20 +197,21 @@ template <awaitable Call>
 ///
 /// Errors     each call its own; deadline_exceeded of those that came too late, with an effect() as
 ///            any other.
-/// Cost       a recycled frame a call, and a timer, unless all end at once.
+/// Cost       as gather() without a deadline, and a timer, unless all end at once.
 /// Cancel     as gather() without a deadline; they say `cancelled`.
 template <typename Rep, typename Period, awaitable... Calls>
 [[nodiscard]] auto gather(std::chrono::duration<Rep, Period> within, Calls... calls) {
     static_assert(detail::checked_gather<Calls...>());
-    return detail::gathered<detail::task_for<Calls>...>(to_duration(within),
-                                                        detail::as_task(std::move(calls))...);
+    return detail::gathered<detail::branch_for<Calls>...>(to_duration(within),
+                                                          detail::as_branch(calls)...);
 }
 
 /// The same for any number of calls of one kind; gives a vector of their results.
 template <typename Rep, typename Period, awaitable Call>
 [[nodiscard]] auto gather(std::chrono::duration<Rep, Period> within, std::vector<Call> calls) {
     static_assert(detail::checked_gather<Call>());
-    return detail::gather_in(to_duration(within), detail::as_tasks(std::move(calls)));
+    return detail::gathered_in<detail::branch_for<Call>>(to_duration(within),
+                                                         detail::as_branches(std::move(calls)));
 }
 
 }  // namespace posthaste

@@ -64,6 +64,14 @@ private:
     effect effect_ = effect::none;
 };
 
+template <awaitable Call>
+auto as_tasks(std::vector<Call> calls) {
+    std::vector<task_for<Call>> tasks;
+    tasks.reserve(calls.size());
+    for (Call& c : calls) tasks.push_back(as_task(std::move(c)));
+    return tasks;
+}
+
 inline constexpr std::size_t any_number = static_cast<std::size_t>(-1);
 template <typename T, std::size_t N>
 using several = std::conditional_t<N == any_number, std::vector<T>, std::array<T, N>>;
