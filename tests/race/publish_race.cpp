@@ -1,6 +1,7 @@
 // Three threads publish, while subscribers come and go, from other threads and inside handlers.
 // What one publishes comes in its order; every message accepted has one end, as publishers and
-// accounts tell; the latest one is never an older one; and in the end nothing is left.
+// accounts tell; the latest one is never an older one; a publisher may be destroyed by who hears
+// it; and in the end nothing is left.
 #include <posthaste/posthaste.hpp>
 
 #include "../support/race.hpp"
@@ -37,7 +38,7 @@ struct price {
 testing::mistakes wrong;
 outcome heard("messages handled"), given_up("messages given up"),
     in_a_handler("ended in a handler"), finished("subscribers that finished"),
-    latest("latest messages heard");
+    latest("latest messages heard"), heard_and_gone("publishers that went when heard");
 std::atomic<long> handlers = 0;  // that have not been destroyed
 
 struct counted_handler {
@@ -112,6 +113,27 @@ void come_and_go(bus& app, unsigned rounds, unsigned seed) {
     }
 }
 
+// Of three who hear it the first has it destroyed, while it still publishes or when it has.
+void speak_once(bus& app, unsigned times) {
+    struct parting {
+        publisher<parting>* by;
+    };
+    std::atomic<unsigned> gone = 0;
+    const auto first = app.subscribe<parting>("parting", [&](const parting& m) {
+        delete m.by;
+        gone.fetch_add(1, std::memory_order_release);
+        heard_and_gone.seen();
+    });
+    const auto second = app.subscribe<parting>("parting", [](const parting&) {});
+    const auto third = app.subscribe<parting>("parting", [](const parting&) {});
+    for (unsigned n = 0; n != times; ++n) {
+        auto* const by = new publisher<parting>(app.publisher<parting>("parting"));
+        if (n % 4 == 0) static_cast<void>(app.subscribe<parting>("parting", [](const parting&) {}));
+        wrong.expect(by->publish(by).accepted == 3, "one who parts is not heard");
+        while (gone.load(std::memory_order_acquire) <= n) std::this_thread::yield();
+    }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -152,6 +174,7 @@ int main(int argc, char** argv) {
         for (unsigned t = 0; t != 2; ++t)
             threads.emplace_back(
                 [&app, each, t] { come_and_go(app, static_cast<unsigned>(each) / 8, t); });
+        threads.emplace_back([&] { speak_once(app, static_cast<unsigned>(each) / 4); });
         for (auto& t : threads) t.join();
         // For all who still wait to end themselves. Whose queue is full needs none.
         const published last = app.publish<note>("t.0", 0, each);
@@ -161,7 +184,7 @@ int main(int argc, char** argv) {
         wrong.expect(all_heard == long{publishers} * each + 1, "the steady one has missed some");
         for (const auto& line : end->subscribers) {
             wrong.expect(line.messages.adds_up(), "an account does not add up");
-            if (line.pattern == "kept") continue;
+            if (line.pattern == "kept" || line.pattern == "parting") continue;
             accepted += line.messages.accepted, refused += line.messages.refused;
         }
         dead = app.dead_letters().total();
@@ -175,5 +198,5 @@ int main(int argc, char** argv) {
     std::printf("%llu accepted, %llu refused, %llu dead letters\n",
                 static_cast<unsigned long long>(accepted), static_cast<unsigned long long>(refused),
                 static_cast<unsigned long long>(dead));
-    return testing::summary(wrong, heard, given_up, in_a_handler, finished, latest);
+    return testing::summary(wrong, heard, given_up, in_a_handler, finished, latest, heard_and_gone);
 }

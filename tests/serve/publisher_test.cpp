@@ -2,12 +2,14 @@
 
 #include "../support/conversation.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <new>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -277,6 +279,51 @@ TEST_CASE("publisher: a dead letters' hook may publish, subscribe and unsubscrib
     sim.drive_ready();
     CHECK(dead.size() >= 3);
     CHECK(dead[0] == 1);
+}
+
+TEST_CASE("publisher: what happens within a publish may publish by it, too") {
+    simulation sim;
+    bus app(sim);
+    const auto to = app.publisher<placed>("t");
+    int letters = 0;
+    app.dead_letters().on_letter([&](const dead_letter& l) {
+        ++letters;
+        const int id = l.get<placed>()->id;
+        if (id < 10) CHECK(to.publish(id + 10).accepted == 2);
+    });
+    numbers heard;
+    const auto all = app.subscribe<placed>("t", [&](const placed& p) { heard.push_back(p.id); });
+    const auto full = app.subscribe<placed>("t", serial.capacity(1).full(when_full::drop_newest),
+                                            [](const placed&) {});
+    for (int id = 0; id != 3; ++id) CHECK(to.publish(id).accepted == 2);
+    sim.drive_ready();
+    CHECK(letters == 4);
+    CHECK(heard.size() == 5);
+    CHECK(std::set<int>(heard.begin(), heard.end()) == std::set<int>{0, 1, 2, 11, 12});
+}
+
+TEST_CASE("publisher: may be destroyed by what happens within a publish") {
+    struct last_one {
+        explicit last_one(std::optional<publisher<last_one>>& by) { by.reset(); }
+    };
+    simulation sim;
+    bus app(sim);
+    std::optional<publisher<placed>> to = app.publisher<placed>("t");
+    std::optional<publisher<last_one>> once = app.publisher<last_one>("t");
+    app.dead_letters().on_letter([&](const dead_letter&) { to.reset(); });
+    numbers heard;
+    const auto full = app.subscribe<placed>("t", serial.capacity(1).full(when_full::drop_newest),
+                                            [&](const placed& p) { heard.push_back(p.id); });
+    const auto all = app.subscribe<placed>("t", [&](const placed& p) { heard.push_back(p.id); });
+    const auto others = app.subscribe<last_one>("t", [&](const last_one&) { heard.push_back(3); });
+    CHECK(to->publish(1).accepted == 2);
+    CHECK(to->publish(2).accepted == 2);
+    CHECK_FALSE(to);
+    CHECK(once->publish(once).accepted == 1);
+    CHECK_FALSE(once);
+    sim.drive_ready();
+    std::sort(heard.begin(), heard.end());
+    CHECK(heard == numbers{1, 1, 2, 3});
 }
 
 TEST_CASE("publisher: reaches as many as listen, in one block of memory or in several") {
