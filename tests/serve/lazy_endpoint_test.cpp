@@ -143,3 +143,21 @@ TEST_CASE("lazy_endpoint: its handler goes when it is to, also before it is made
     CHECK_FALSE(not_made.make("not made"));
     CHECK(not_made.give(p.plan(serial)));
 }
+
+TEST_CASE("lazy_endpoint: once it owns no letters, it may outlive where they are kept") {
+    parts p;
+    auto dead = std::make_unique<dead_letters>();
+    const auto fn = [](const note&) {};
+    using handler_type = detail::handler_of<std::remove_const_t<decltype(fn)>, note>;
+    lazy_endpoint e(std::make_unique<detail::plan_of<serial_mode, note>>(
+        p.sim, *dead, std::make_unique<handler_type>(fn), serial));
+    endpoint_core* const made = e.make("name");
+    REQUIRE(made);
+    e.discard();
+    CHECK(p.put(*made, 1) == endpoint_core::admission::accepted);
+    p.sim.drive_ready();
+    CHECK(dead->size() == 1);
+    e.disown_letters();
+    CHECK(dead->requeue_if([](const dead_letter&) { return true; }) == 0);
+    dead.reset();  // of a bus, say, that goes as the last lane of a subscriber destroys it
+}

@@ -109,9 +109,8 @@ public:
     explicit lazy_endpoint(std::unique_ptr<endpoint_plan> p) noexcept : plan_(std::move(p)) {}
     lazy_endpoint(const lazy_endpoint&) = delete;
     ~lazy_endpoint() {
-        endpoint_core* const e = made_.load(std::memory_order_relaxed);
-        if (e) e->disown_letters();
-        delete e;
+        disown_letters();
+        delete made_.load(std::memory_order_relaxed);
     }
 
     /// From now on there is one, though it may not be made yet. False: there was one before.
@@ -162,8 +161,10 @@ public:
         const endpoint_core* const e = made();
         return !e || e->rests();
     }
+    /// Before it is destroyed. After this what keeps dead letters may be gone before it.
     void disown_letters() noexcept {
-        if (endpoint_core* const e = made()) e->disown_letters();
+        endpoint_core* const e = made();
+        if (e && !std::exchange(disowned_, true)) e->disown_letters();
     }
     /// Apart from what this thread itself is giving up.
     bool idle() const noexcept {
@@ -203,6 +204,7 @@ private:
     std::unique_ptr<endpoint_plan> plan_;
     mutable detail::spin_lock lock_;
     bool closed_ = false, discards_ = false;
+    bool disowned_ = false;
     std::uint32_t refused_ = 0;  // here, the others by the endpoint
 };
 
