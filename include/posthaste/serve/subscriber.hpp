@@ -90,15 +90,15 @@ public:
 
     void hold() noexcept override { state_.fetch_add(one_lane, std::memory_order_relaxed); }
     void rested() noexcept override {
-        std::uint64_t seen = state_.load(std::memory_order_acquire);  // (4)
+        std::uint64_t seen = state_.load(std::memory_order_relaxed);
         while (!(seen & closed)) {
             if (state_.compare_exchange_weak(seen, seen - one_lane,
                                              std::memory_order_release,  // (2)
-                                             std::memory_order_acquire)) {  // (4)
+                                             std::memory_order_relaxed)) {
                 return;
             }
         }
-        state_.fetch_or(closed, std::memory_order_acq_rel);  // (6)
+        state_.fetch_or(closed, std::memory_order_acq_rel);  // (4)
         retire();
         if ((state_.fetch_sub(one_lane, std::memory_order_acq_rel) & holds) == one_hold)  // (1)
             destroy();
@@ -132,11 +132,11 @@ private:
     // (2) releases that the lane rests to (3): either whoever ends it finds it at rest, or the lane
     //     finds it closed, as both change the same word. And all the lane did here to (5).
     // (3) acquires that, and releases that the endpoint is shut to (4), which acquires it.
+    // (4) also releases that the lane rests, and acquires that others do: of those that rest at
+    //     once, one finds all at rest.
     // (5) acquires what lanes did, so that a bus that finds none here may go.
-    // (6) releases that the lane rests, and acquires that others do: of those that rest at once,
-    //     one finds all at rest.
-    // relaxed: whoever holds it more holds it already, or has the list's lock; `ending` and
-    // `gone` decide who does what, and hand nothing over.
+    // relaxed: a look that (4) follows; whoever holds it more holds it already, or has the list's
+    // lock; `ending` and `gone` decide who does what, and hand nothing over.
     std::atomic<std::uint64_t> state_ = 2 * one_hold;
 };
 
