@@ -20,7 +20,6 @@
 #include <atomic>
 #include <chrono>
 #include <concepts>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
