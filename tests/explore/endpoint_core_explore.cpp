@@ -1,10 +1,9 @@
-// A full queue, its waiting room, its account and the stop of a handler, under every schedule.
+// A full queue, its waiting room and the stop of a handler, under every schedule.
 #include "../support/explorer_endpoint.hpp"
 
 #include <posthaste/serve/endpoint_core.hpp>
 
 #include <coroutine>
-#include <cstdint>
 #include <memory>
 
 namespace {
@@ -19,7 +18,6 @@ public:
     parts(State& s, desk& at, posthaste::dead_letters& dead, std::size_t capacity, when_full full)
         : endpoint_core("parts", at, dead, std::make_unique<handled_by<State>>(s), capacity, full) {
     }
-    bool counts_alone = false;  // its lane, as the only one there is
     envelope* read() noexcept { return take(reader); }
     lane* claim(envelope&) noexcept override { return nullptr; }
     void for_each_lane(void* with, void (*f)(void*, lane&)) override { f(with, reader); }
@@ -32,7 +30,7 @@ private:
     }
     envelope* take(lane&) noexcept override {
         auto* const e = static_cast<envelope*>(box_.take());
-        if (e) counts_alone ? taken_by_the_one() : taken();
+        if (e) taken();
         return e;
     }
     bool release(lane&) noexcept override { return box_.release(); }
@@ -120,52 +118,6 @@ world::script keeps_order_past_the_room() {
     return script;
 }
 
-// Its account, at any time.
-world::script counts(bool alone) {
-    using state = queue<1, when_full::reject>;
-    auto s = world::fresh<state>();
-    world::name(s->core, "core");
-    s->core.counts_alone = alone;
-    s->core.put(s->a, false);
-    world::script script;
-    script.names = {"sender", "another", "reader", "watcher"};
-    script.threads.push_back([s] { s->core.put(s->b, false); });
-    script.threads.push_back([s] { s->core.put(s->c, false); });
-    script.threads.push_back([s] { s->core.read(), s->core.read(); });
-    script.threads.push_back([s] {
-        const auto left = static_cast<std::int64_t>(s->core.counts().left);
-        world::demand(left >= 0, "more were taken than accepted");
-        world::demand(left <= 1, "more are left than there is room for");
-    });
-    return script;
-}
-
-// The same with a place that is granted, and then used or given back.
-world::script counts_places(bool used) {
-    using state = queue<1, when_full::reject>;
-    auto s = world::fresh<state>();
-    world::name(s->core, "core");
-    world::script script;
-    script.names = {"handler", "reader", "watcher"};
-    script.threads.push_back([s, used] {
-        if (s->core.promise_place(s->a) != endpoint_core::admission::accepted) return;
-        if (used) s->core.put_promised(s->a);
-        else s->core.break_promise();
-    });
-    script.threads.push_back([s] { s->core.read(); });
-    script.threads.push_back([s] {
-        const auto a = s->core.counts();
-        world::demand(a.left <= 1, "more are left than there is room for, or less than none");
-        world::demand(a.accepted <= 1, "more are accepted than were sent, or less than none");
-    });
-    script.at_end = [s, used] {
-        while (s->core.read()) {}
-        const auto a = s->core.counts();
-        world::demand(a.left == 0 && a.accepted == (used ? 1u : 0u), "miscounted");
-    };
-    return script;
-}
-
 // It is shut, while a sender gives up the message that it brings, as the queue is full. What its
 // hook does happens before it is at rest, or not at all.
 world::script drops_at_the_end() {
@@ -236,10 +188,6 @@ int main() {
     r.add("keep the order past the room", keeps_order_past_the_room);
     r.add("a caller gives up", [] { return give_up(&stopping::a, false); });
     r.add("a caller gives up, nobody listens", [] { return give_up(nullptr, false); });
-    r.add("counts", [] { return counts(false); });
-    r.add("counts what its only lane counts alone", [] { return counts(true); });
-    r.add("counts a place that is used", [] { return counts_places(true); });
-    r.add("counts a place that is given back", [] { return counts_places(false); });
     r.add("drops at the end", drops_at_the_end);
     r.add("two callers give up", [] { return give_up(&stopping::b, true); });
     return r.end();

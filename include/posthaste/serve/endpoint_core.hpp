@@ -10,6 +10,7 @@
 #include <posthaste/serve/envelope.hpp>
 #include <posthaste/serve/handler.hpp>
 #include <posthaste/serve/lane.hpp>
+#include <posthaste/serve/ledger.hpp>
 #include <posthaste/serve/mode.hpp>
 #include <posthaste/serve/redelivery.hpp>
 #include <posthaste/serve/shared_message.hpp>
@@ -72,8 +73,8 @@ public:
           dead_(dead),
           table_(h->entries()),
           handler_(std::move(h)),
-          capacity_(capacity),
-          full_(full) {}
+          full_(full),
+          ledger_(capacity) {}
     endpoint_core(const endpoint_core&) = delete;
     virtual ~endpoint_core() = default;
 
@@ -92,7 +93,7 @@ public:
 
     const std::string& name() const noexcept { return name_; }
     executor& home() const noexcept { return home_; }
-    std::size_t capacity() const noexcept { return capacity_; }
+    std::size_t capacity() const noexcept { return ledger_.capacity(); }
     /// How a message of this type is handled here; nullptr: not at all.
     const handler::entry* find(const detail::message_type& type) const noexcept {
         if (only().type == &type) return &only();
@@ -104,9 +105,9 @@ public:
     /// Takes the envelope over if it is accepted; false: put() will say what becomes of it.
     /// Requires   it is not a call's.
     bool put_at_once(envelope& e) noexcept {
-        if (!tracks(e) || reserve() == 0) return false;
+        if (!tracks(e) || ledger_.accept_if_room() == 0) return false;
         if (straight_.box ? straight_.put(e, home_) : enqueue(e)) return true;
-        accepted_.fetch_sub(1, std::memory_order_relaxed);
+        ledger_.not_accepted();
         return false;
     }
     /// Takes the envelope over if it is accepted. `may_wait`: it is one of a caller, who can wait.
@@ -122,7 +123,7 @@ public:
                 case when_full::drop_newest: {
                     if (e.call()) return refuse(admission::overloaded);
                     const dropping meanwhile(*this);
-                    if (closed_.load(std::memory_order_seq_cst))  // (6)
+                    if (closed_.load(std::memory_order_seq_cst))  // (5)
                         return refuse(admission::closed);
                     accepted_beside(e);
                     drop(e, "the queue is full");
@@ -148,7 +149,7 @@ public:
         if (!message) {
             grant_place(*waits);
         } else if (!enqueue(*message)) {
-            accepted_.fetch_sub(1, std::memory_order_relaxed);
+            ledger_.not_accepted();
             return refuse(admission::closed);
         }
         if (waits) {
@@ -160,9 +161,9 @@ public:
     /// Into a place that was granted before. Overloaded: no memory, and the place is there still.
     admission put_in_place(envelope& e) noexcept {
         if (!tracks(e)) return refuse(admission::overloaded);
-        count(places_.used);  // before a lane may take it
+        ledger_.use_place();  // before a lane may take it
         if (enqueue(e)) return admission::accepted;
-        places_.used.fetch_sub(1, std::memory_order_relaxed);
+        ledger_.place_not_used();
         give_place_back();
         return refuse(admission::closed);
     }
@@ -172,8 +173,8 @@ public:
         if (closed_.load(std::memory_order_relaxed)) return refuse(admission::closed);
         if (!tracks(e)) return refuse(admission::overloaded);
         if (drops()) return admission::accepted;
-        if (reserve() == 0) return refuse(admission::overloaded);
-        granted();
+        if (ledger_.accept_if_room() == 0) return refuse(admission::overloaded);
+        ledger_.grant_place();
         return admission::accepted;
     }
     /// The same for one whose sender has a place that was granted before, which becomes its own.
@@ -193,7 +194,8 @@ public:
     }
     void give_place_back() noexcept {
         const dropping meanwhile(*this);
-        taken(places_.given_back);
+        ledger_.give_place_back();
+        look_for_others();
     }
 
     /// An id for a message that several lanes may begin to handle, none of which can number it.
@@ -237,11 +239,11 @@ public:
         return f;
     }
     /// One was refused before it was put.
-    void count_refused() noexcept { count(refused_); }
+    void count_refused() noexcept { ledger_.refuse(); }
     /// Stands for the bus it is on.
     const void* bus() const noexcept { return &dead_; }
     /// One that was refused as closed, and meant for nobody any more.
-    void forget_refusal() noexcept { refused_.fetch_sub(1, std::memory_order_relaxed); }
+    void forget_refusal() noexcept { ledger_.not_refused(); }
 
     /// Where a call is that its caller gives up; `begun`, or `in_room`, or in the queue.
     whereabouts look_for(const envelope& e, bool begun, bool in_room) noexcept {
@@ -255,8 +257,7 @@ public:
             if (r.where->handles(e)) r.where->tell(w, now);
         } else if (in_room) {
             w.at = whereabouts::place::room;
-        } else if (const std::uint64_t gone = all_taken(std::memory_order_relaxed);
-                   r.ticket > gone) {
+        } else if (const std::uint64_t gone = ledger_.gone(); r.ticket > gone) {
             w.ahead = static_cast<std::int64_t>(r.ticket - gone) - 1;
             look_ahead(w, now);
         }
@@ -269,16 +270,16 @@ public:
     /// A caller takes back its envelope from the waiting room; false: it is on its way.
     bool take_back(envelope& e) noexcept {
         if (!room_.leave(e)) return false;
-        count(refused_);
+        ledger_.refuse();
         return true;
     }
 
     /// Accepts no more; what is there is handled.
     void close() noexcept {
-        closed_.store(true, std::memory_order_seq_cst);  // (6)
+        closed_.store(true, std::memory_order_seq_cst);  // (5)
         shut();
         room_.shut([this](envelope& e) {
-            count(refused_);
+            ledger_.refuse();
             settle(e, detail::failure_at(name_, code::closed));
         });
     }
@@ -297,7 +298,7 @@ public:
     virtual bool rests() const noexcept = 0;
     /// Nothing is queued, or handled, or being given up by a sender, `but` by so many at most.
     bool idle(std::uint32_t but = 0) const noexcept {
-        return rests() && dropping_.load(std::memory_order_seq_cst) <= but;  // (6) (7)
+        return rests() && dropping_.load(std::memory_order_seq_cst) <= but;  // (5) (6)
     }
     /// Senders that give up a message on this thread, as the hook is called by one: who waits in it
     /// for the endpoint does not wait for itself.
@@ -309,48 +310,13 @@ public:
     /// One lane after the other, to see what they do; nullptr: there are not so many.
     virtual const lane* lane_number(std::size_t) noexcept { return nullptr; }
     /// Never less, and more with each message that leaves the queue or is handled without it.
-    std::uint64_t begun() noexcept {
-        return all_taken(std::memory_order_relaxed) + in_lanes().ran_inline;
-    }
+    std::uint64_t begun() noexcept { return ledger_.gone() + in_lanes().ran_inline; }
     /// The bus is gone, all is at rest: destroys the user's callable, which may hold clients.
     void forget_handler() noexcept { handler_.reset(); }
 
-    account counts() {
-        const ends e = in_lanes();
-        account a;
-        a.handled = e.handled;
-        a.failed = e.failed;
-        a.expired = e.expired;
-        a.refused = refused_.load(std::memory_order_relaxed);
-        a.redelivered = again_ ? again_->counted() : 0;
-        a.late = late_.load(std::memory_order_relaxed);
-        a.late_by = duration(late_by_.load(std::memory_order_relaxed));
-        // All of one moment: what was seen before the look at `accepted_` is the same after it.
-        moment m = look();
-        std::uint64_t queued = 0;
-        for (int looks = 0;; ++looks) {
-            queued = accepted_.load(std::memory_order_acquire);  // (3)
-            const moment after = look();
-            if (after == m || looks == 1000) break;
-            m = after;
-        }
-        a.dropped = e.dropped + m.dropped;
-        a.accepted = queued - a.redelivered + e.ran_inline - m.not_used(0);
-        a.left = e.discarded + (queued - m.taken() - m.not_used(m.given_back)) + e.running;
-        return a;
-    }
-    /// The same, once it is shut and at rest: then all that was accepted has been taken, and
-    /// whoever is being refused just now, who counts as accepted for a moment, is not in it. A
-    /// sender may still be dropping what it took out before: that is in it whole, or not at all.
-    account last_counts() {
-        account a = counts();
-        const ends e = in_lanes();
-        const moment m = look();
-        a.dropped = e.dropped + m.dropped;
-        a.left = e.discarded;
-        a.accepted = m.to_lanes + m.dropped - a.redelivered + e.ran_inline;
-        return a;
-    }
+    account counts() { return ledger_.counts(in_lanes(), redelivered()); }
+    /// The same, once it is shut and at rest: exact, whoever is being refused meanwhile.
+    account last_counts() { return ledger_.last_counts(in_lanes(), redelivered()); }
 
 protected:
     friend lane;
@@ -396,12 +362,12 @@ protected:
     public:
         explicit dropping(endpoint_core& e) noexcept
             : of_(e), outer_(std::exchange(detail::this_thread().dropping, this)) {
-            of_.dropping_.fetch_add(1, std::memory_order_seq_cst);  // (6)
+            of_.dropping_.fetch_add(1, std::memory_order_seq_cst);  // (5)
         }
         dropping(const dropping&) = delete;
         ~dropping() {
             detail::this_thread().dropping = outer_;
-            of_.dropping_.fetch_sub(1, std::memory_order_release);  // (7)
+            of_.dropping_.fetch_sub(1, std::memory_order_release);  // (6)
         }
         static const dropping* innermost() noexcept {
             return static_cast<const dropping*>(detail::this_thread().dropping);
@@ -414,24 +380,17 @@ protected:
         const void* const outer_;
     };
 
-    static void count(std::atomic<std::uint64_t>& n) noexcept {
-        n.fetch_add(1, std::memory_order_relaxed);
-    }
-
     /// One goes to a lane that waits for it, past the queue.
-    void accepted_beside(envelope& e) noexcept {
-        number(e, accepted_.fetch_add(1, std::memory_order_relaxed) + 1);
-    }
+    void accepted_beside(envelope& e) noexcept { number(e, ledger_.accept()); }
     /// A message has left the queue, and a lane has it.
-    void taken() noexcept { taken(taken_); }
-    /// The same, for the only lane there is: then it takes no read-modify-write. Not with
-    /// when_full::wait.
-    void taken_by_the_one() noexcept {
-        const std::uint64_t before = taken_by_one_.load(std::memory_order_relaxed);
-        taken_by_one_.store(before + 1, std::memory_order_release);  // (2)
+    void taken() noexcept {
+        ledger_.to_lane();
+        look_for_others();
     }
+    /// The same, for the only lane there is. Not with when_full::wait.
+    void taken_by_the_one() noexcept { ledger_.to_the_lane(); }
     void drop(envelope& e, detail::literal why) noexcept {
-        taken(dropped_);
+        taken_out();
         give_up(e, code::overloaded, why);
     }
     /// Ends a message that will not be handled: its caller is told, or it is a dead letter.
@@ -443,7 +402,7 @@ protected:
     }
     // Ends a call, out of the queue, whose own chain holds the lane that is to take it.
     void refuse_circle(envelope& e) noexcept {
-        taken(dropped_);
+        taken_out();
         settle(e, circle(e.call()->chain));
     }
     void bury(envelope& e, failure why, bool intact) noexcept {
@@ -498,16 +457,15 @@ protected:
         by.drop(by);  // while the bus is here for certain
         return at_once::late;
     }
-    void count_late(duration by) noexcept {
-        count(late_);
-        auto most = late_by_.load(std::memory_order_relaxed);
-        while (most < by.count() &&
-               !late_by_.compare_exchange_weak(most, by.count(), std::memory_order_relaxed)) {}
-    }
+    void count_late(duration by) noexcept { ledger_.late(by); }
 
 private:
-    void taken(std::atomic<std::uint64_t>& how) noexcept {
-        how.fetch_add(1, std::memory_order_seq_cst);  // (1)
+    void taken_out() noexcept {
+        ledger_.drop();
+        look_for_others();
+    }
+    // Who waits for the room that was made.
+    void look_for_others() noexcept {
         if (full_ == when_full::wait && !room_.empty()) call_in();
     }
     envelope* next_for(lane& l) noexcept {
@@ -524,15 +482,10 @@ private:
         return e != table_.end() ? &*e : nullptr;
     }
 
-    // What became of the messages that the lanes took, and how many they are at.
-    struct ends {
-        std::uint64_t ran_inline = 0, handled = 0, failed = 0, expired = 0, dropped = 0,
-                      discarded = 0, running = 0;
-    };
-    ends in_lanes() noexcept {
-        ends sum;
+    ledger::lanes in_lanes() noexcept {
+        ledger::lanes sum;
         for_each_lane(&sum, [](void* to, lane& l) {
-            ends& s = *static_cast<ends*>(to);
+            ledger::lanes& s = *static_cast<ledger::lanes*>(to);
             const auto of = [](const lane::tally::number& n) {
                 return n.load(std::memory_order_relaxed);
             };
@@ -543,11 +496,12 @@ private:
         });
         return sum;
     }
+    std::uint64_t redelivered() const noexcept { return again_ ? again_->counted() : 0; }
 
     // A message that is to be delivered again is in the queue until then, as far as its capacity is
     // concerned: so those that fail and fail do not become more and more.
     void wait_again() noexcept {
-        accepted_.fetch_add(1, std::memory_order_relaxed);
+        ledger_.accept();
         again_->count();
     }
     void set_aside(envelope& e) noexcept {
@@ -569,7 +523,7 @@ private:
         }
     }
 
-    admission refuse(admission a) noexcept { return count(refused_), a; }
+    admission refuse(admission a) noexcept { return ledger_.refuse(), a; }
     bool drops() const noexcept {
         return full_ == when_full::drop_oldest || full_ == when_full::drop_newest;
     }
@@ -577,9 +531,8 @@ private:
     bool tracks(envelope& e) noexcept {
         return !again_ || asked(e) || e.is_tracked || e.track(home_.now());
     }
-    void granted() noexcept { places_.granted.fetch_add(1, std::memory_order_release); }  // (5)
     void grant_place(request& r) noexcept {
-        granted();
+        ledger_.grant_place();
         r.granted = this;
     }
 
@@ -598,59 +551,14 @@ private:
         return way.append(" -> ").append(name_);
     }
 
-    // What has left the queue, and what is in it with no message yet.
-    struct moment {
-        std::uint64_t to_lanes, dropped, given_back, granted, used;
-        std::uint64_t taken() const noexcept { return to_lanes + dropped + given_back; }
-        // Fewer may seem granted than used, if they are not of one moment after all.
-        std::uint64_t not_used(std::uint64_t but) const noexcept {
-            return granted - std::min(granted, used + but);
-        }
-        bool operator==(const moment&) const = default;
-    };
-    std::uint64_t to_lanes(std::memory_order order) const noexcept {
-        return taken_.load(order) + taken_by_one_.load(order);
-    }
-    std::uint64_t all_taken(std::memory_order order) const noexcept {
-        return to_lanes(order) + dropped_.load(order) + places_.given_back.load(order);
-    }
-    moment look() const noexcept {
-        moment m;
-        m.to_lanes = to_lanes(std::memory_order_acquire);  // (2)
-        m.dropped = dropped_.load(std::memory_order_acquire);  // (2)
-        m.given_back = places_.given_back.load(std::memory_order_acquire);  // (2)
-        m.granted = places_.granted.load(std::memory_order_acquire);  // (5)
-        m.used = places_.used.load(std::memory_order_relaxed);
-        return m;
-    }
-
     // Of a call, to tell how many are ahead of it.
     static void number(envelope& e, std::uint64_t ticket) noexcept {
         if (e.call()) e.call()->ticket = ticket;
     }
     bool reserve(envelope& e) noexcept {
-        const std::uint64_t ticket = reserve();
+        const std::uint64_t ticket = ledger_.accept_if_room();
         if (ticket != 0) number(e, ticket);
         return ticket != 0;
-    }
-    // Counts one more as accepted, if there is room, and says the how-manieth it is; 0: there is
-    // none. Not by adding and taking back: somebody else would find the queue full meanwhile, and
-    // wait for room that is there.
-    std::uint64_t reserve() noexcept {
-        const auto full = [this](std::uint64_t accepted, std::uint64_t taken) {
-            return static_cast<std::int64_t>(accepted - taken) >=
-                   static_cast<std::int64_t>(capacity_);
-        };
-        std::uint64_t seen = accepted_.load(std::memory_order_relaxed);
-        do {
-            if (full(seen, known_taken_.load(std::memory_order_acquire))) {  // (4)
-                const std::uint64_t taken = all_taken(std::memory_order_seq_cst);  // (1)
-                if (full(seen, taken)) return 0;
-                known_taken_.store(taken, std::memory_order_release);  // (4)
-            }
-        } while (!accepted_.compare_exchange_weak(seen, seen + 1, std::memory_order_release,  // (3)
-                                                  std::memory_order_relaxed));
-        return seen + 1;
     }
     // What keeps those in the queue: the first handler that waits for somebody, or the first.
     void look_ahead(whereabouts& w, time_point now) noexcept {
@@ -683,7 +591,7 @@ private:
     POSTHASTE_NOINLINE void call_in() noexcept {
         after_admission after;
         std::uint64_t ticket = 0;
-        room_.call_in([&] { return (ticket = reserve()) != 0; },
+        room_.call_in([&] { return (ticket = ledger_.accept_if_room()) != 0; },
                       [&](envelope& e) {
                           number(e, ticket);
                           admit(e, after);
@@ -718,15 +626,15 @@ private:
             forget_ticket();
         } else if (message && !enqueue(*message)) {
             // It was shut just now; the sender has its word: a dead letter.
-            dropped_.fetch_add(1, std::memory_order_seq_cst);  // (1)
+            ledger_.drop();
             after.add(after.shut_out, *message);
         }
         if (verdict.won && verdict.waiting) after.wakes(*sender);
         if (last) after.add(after.over, e);  // nobody came for it: a place is given back
     }
     void forget_ticket() noexcept {
-        accepted_.fetch_sub(1, std::memory_order_relaxed);
-        count(refused_);
+        ledger_.not_accepted();
+        ledger_.refuse();
     }
 
     const std::string name_;
@@ -745,43 +653,19 @@ private:
     } straight_;  // see put_straight(), go_straight()
     const std::span<const handler::entry> table_;
     std::unique_ptr<handler> handler_;  // the lanes', until the bus is gone
-    const std::size_t capacity_;
     const when_full full_;
     std::unique_ptr<redeliveries> again_;  // nullptr: a message is delivered once
     endpoint_keeper* keeper_ = nullptr;
     waiting_room room_;
 
-    // What leaves the queue adds one to one of four, which add up to all_taken(): so whoever looks
-    // sees it whole, or not at all.
-    //
-    // (1), seq_cst: see waiting_room (1). It also releases to (2) that the message had been
-    //     accepted, so that an account never shows more taken than accepted.
-    // (2) acquires that. In taken_by_the_one() it releases the same.
-    // (3) releases from a sender to an account what the sender has seen of all_taken(), so that an
-    //     account never shows more left than there is room for.
-    // (4) hands that on from sender to sender. The value may be too small: then all are asked.
-    // (5) releases to an account that a place had been accepted before it was granted. That it was
-    //     used or given back before it was taken, (2) does.
-    // (6), seq_cst: who drops the message it brings says so, then looks whether this is closed; who
+    // (5), seq_cst: who drops the message it brings says so, then looks whether this is closed; who
     //     closes it does so, then looks whether somebody drops. One of the two sees the other. Who
     //     takes the oldest does so under a lock, as rests() looks: that is seen after it.
-    // (7) releases that a message was given up to whoever finds this idle, who acquires it.
-    // relaxed: the other counters; each is exact, their sum at rest. A first look at accepted_,
-    // checked by a read-modify-write. discarding_: whoever misses it is asked to stop.
+    // (6) releases that a message was given up to whoever finds this idle, who acquires it.
+    // relaxed: names need no order. discarding_: whoever misses it is asked to stop.
+    // (1) to (4), further down, are a lane's: see lane.hpp.
     std::atomic<bool> discarding_ = false;
-    alignas(detail::cache_line) std::atomic<std::uint64_t> accepted_ = 0;  // through the queue
-    std::atomic<std::uint64_t> known_taken_ = 0;  // what senders last saw of all_taken(), or less
-    std::atomic<std::uint64_t> refused_ = 0;
-    alignas(detail::cache_line) std::atomic<std::uint64_t> taken_ = 0;  // by lanes
-    std::atomic<std::uint64_t> taken_by_one_ = 0;  // the same, by the only lane there is
-    std::atomic<std::uint64_t> dropped_ = 0;  // by others: given up
-    std::atomic<std::uint64_t> late_ = 0;
-    struct {  // in accepted_ before there is a message; each was granted, and has one end
-        std::atomic<std::uint64_t> granted = 0;
-        std::atomic<std::uint64_t> used = 0;
-        std::atomic<std::uint64_t> given_back = 0;
-    } places_;
-    std::atomic<duration::rep> late_by_ = 0;
+    ledger ledger_;
     std::atomic<std::uint64_t> named_ = 0;
     std::atomic<std::uint32_t> dropping_ = 0;  // how many are, who have no lane
     std::atomic<bool> closed_ = false;  // relaxed, mostly: enqueue() finds out for certain
