@@ -89,10 +89,11 @@ public:
     /// Takes nothing more, handles what is queued, and gives its account once all of that has ended
     /// and its handler is destroyed. Not to be awaited by its own handler, which it would wait for.
     /// Errors     as unsubscribe(); cancelled: it goes on without being awaited.
-    [[nodiscard]] task<result<account>> finish() {
-        if (std::exchange(ended_, true)) return refuse(not_subscribed());
+    template <typename Account = account>
+    [[nodiscard]] task<result<Account>> finish() {
+        if (std::exchange(ended_, true)) return refuse<Account>(not_subscribed());
         static_cast<void>(who_->end(true));
-        return wait_for(core_, hold(*who_));
+        return wait_for<Account>(core_, hold(*who_));
     }
     /// It lasts until the bus ends. This is of nothing then.
     void keep() noexcept {
@@ -125,13 +126,18 @@ private:
         }
         subscriber* who;
     };
-    static task<result<account>> wait_for(std::shared_ptr<bus_core> core, hold held) {
+    // Templates: g++ makes code of a coroutine that is none wherever this is included.
+    template <typename Account>
+    static task<result<Account>> wait_for(std::shared_ptr<bus_core> core, hold held) {
         static_cast<void>(core);  // it lives as long as this
         auto done = co_await held.who->retired().wait();
         if (!done) co_return std::move(done).error();
         co_return held.who->endpoint().counts(true);
     }
-    static task<result<account>> refuse(failure why) { co_return why; }
+    template <typename Account>
+    static task<result<Account>> refuse(failure why) {
+        co_return why;
+    }
     failure not_subscribed() const noexcept {
         const detail::literal why = who_ ? detail::literal("it has unsubscribed already")
                                          : detail::literal("there is no subscription");
