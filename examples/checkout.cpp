@@ -5,6 +5,7 @@
 //          dead, overloaded and gone; then the parcels, the news, and the account of every message.
 // Next     page.cpp: a page of what several services say in time.
 #include <posthaste/posthaste.hpp>
+#include <posthaste/prove/simulation.hpp>
 
 #include <algorithm>
 #include <chrono>

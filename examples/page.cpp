@@ -4,6 +4,8 @@
 //          dead; and how a breaker keeps callers from waiting for what does not come.
 // Next     ride.cpp: messages that are not lost while somebody is down.
 #include <posthaste/posthaste.hpp>
+#include <posthaste/prove/faults.hpp>
+#include <posthaste/prove/simulation.hpp>
 
 #include <chrono>
 #include <cstdio>

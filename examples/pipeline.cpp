@@ -3,6 +3,7 @@
 // Prints   how long it took to hand in 200 pages, what became of them, and how many waited at most.
 // Next     shutdown.cpp: the end of a program.
 #include <posthaste/posthaste.hpp>
+#include <posthaste/prove/simulation.hpp>
 
 #include <algorithm>
 #include <chrono>

@@ -6,6 +6,7 @@
 // Prints   what became of 400 rides. Time is virtual, so it takes no time, and is always the same.
 // Next     activity.cpp: real flight records, and a queue that waits.
 #include <posthaste/posthaste.hpp>
+#include <posthaste/prove/simulation.hpp>
 
 #include <chrono>
 #include <cstdio>

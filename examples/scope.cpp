@@ -3,6 +3,7 @@
 // Prints   three errands that are run at the same time, and one that is called off.
 // Next     shutdown.cpp: how a whole program comes to its end.
 #include <posthaste/posthaste.hpp>
+#include <posthaste/prove/simulation.hpp>
 
 #include <chrono>
 #include <cstdio>

@@ -4,6 +4,7 @@
 //          printed.
 // Next     testing.cpp: how to test all this.
 #include <posthaste/posthaste.hpp>
+#include <posthaste/prove/simulation.hpp>
 
 #include <chrono>
 #include <cstdio>

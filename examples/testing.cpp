@@ -4,6 +4,7 @@
 //          program in which everybody waits for ever.
 // Next     README.md again, or the headers: each is about one thing, and says so on its first line.
 #include <posthaste/posthaste.hpp>
+#include <posthaste/prove/simulation.hpp>
 
 #include <chrono>
 #include <cstdint>

@@ -64,6 +64,4 @@
 #include <posthaste/guard/retry.hpp>
 #include <posthaste/guard/shed.hpp>
 
-// prove: for tests
-#include <posthaste/prove/faults.hpp>
-#include <posthaste/prove/simulation.hpp>
+// prove: what tests include beside this, <posthaste/prove/simulation.hpp> and faults.hpp

@@ -3,6 +3,7 @@
 #include "../support/started.hpp"
 
 #include <posthaste/posthaste.hpp>
+#include <posthaste/prove/simulation.hpp>
 
 #include <atomic>
 #include <chrono>

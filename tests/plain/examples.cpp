@@ -2,6 +2,7 @@
 // each of their lines stands here. Comments and blanks do not count, and `...` is for anything.
 #include <posthaste/detail/concurrentqueue.hpp>
 #include <posthaste/posthaste.hpp>
+#include <posthaste/prove/faults.hpp>
 #include <posthaste/prove/simulation.hpp>
 
 #include <array>

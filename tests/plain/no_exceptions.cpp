@@ -1,6 +1,7 @@
 // A whole program that needs no exceptions and no RTTI: calls, sends, failures as values, a drain.
 // (Every program here is compiled with and without them.)
 #include <posthaste/posthaste.hpp>
+#include <posthaste/prove/simulation.hpp>
 
 #include <chrono>
 #include <cstdio>

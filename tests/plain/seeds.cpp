@@ -5,6 +5,8 @@
 // holds; all come to an end; and the same seed gives the same run.
 // seeds [how many] [the first]
 #include <posthaste/posthaste.hpp>
+#include <posthaste/prove/faults.hpp>
+#include <posthaste/prove/simulation.hpp>
 
 #include "../support/race.hpp"
 #include "../support/started.hpp"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/posthaste.hpp>
+#include <posthaste/prove/simulation.hpp>
 
 #include "catch.hpp"
 #include "frames.hpp"
