@@ -11,6 +11,7 @@
 #include <posthaste/wait/event.hpp>
 
 #include <algorithm>
+#include <coroutine>
 #include <string>
 #include <utility>
 
@@ -82,6 +83,27 @@ TEST_CASE("promise: a task that stands still first ends without its starter") {
     world.run_until_idle();
     CHECK(s.ends == 1);
     CHECK_FALSE(s.was_here);
+}
+
+TEST_CASE("promise: one that was started quietly tells its end only if that is elsewhere") {
+    testing::no_frames_left frames;
+    simulation world;
+    starter s(world);
+    event ready;
+    const auto body = [&]() -> task<> { static_cast<void>(co_await ready.wait()); };
+    for (const bool at_once : {false, true}) {
+        CAPTURE(at_once);
+        s.ends = 0;
+        task<> t = body();
+        s.place(t);
+        const auto h = std::coroutine_handle<detail::task_promise<void>>::from_promise(t.promise());
+        CHECK(t.promise().start_quietly(h) == at_once);
+        ready.set();
+        world.run_until_idle();
+        CHECK(t.promise().has_ended());
+        CHECK(s.ends == (at_once ? 0 : 1));
+        CHECK_FALSE(s.was_here);
+    }
 }
 
 TEST_CASE("promise: a task that is posted begins when its executor comes to it") {

@@ -51,14 +51,17 @@ public:
                                          : std::size_t{2048} << (size_class - fine_classes);
     }
 
-    /// The block of a fine class that was freed last, if it is here still: it is not counted, and
-    /// in no list. Only for the owning thread.
-    block* take_latest(std::size_t size_class) noexcept {
-        return std::exchange(latest_[size_class], nullptr);
+    /// The blocks of fine classes that the thread freed last, if they are here still: they are not
+    /// counted, and in no list.
+    static auto& latest_inlined() noexcept {
+        static constinit thread_local std::array<block*, fine_classes> blocks{};
+        return blocks;
     }
+    /// Only for the owning thread, as what follows.
     void put_latest(block* b, std::size_t size_class) noexcept {
         POSTHASTE_ASSERT(b->size_class == size_class);
-        if (block* const before = std::exchange(latest_[size_class], b)) put(before, size_class);
+        if (block* const before = std::exchange(latest_inlined()[size_class], b))
+            put(before, size_class);
     }
     /// Another one that was used before; nullptr: none is here now. Only for the owning thread.
     block* reuse(std::size_t size_class) noexcept {
@@ -136,8 +139,8 @@ public:
     void end() noexcept {
         give_all_back();
         collect();
-        for (block* const b : latest_) {
-            if (b) drop(b);
+        for (block*& b : latest_inlined()) {
+            if (b) drop(std::exchange(b, nullptr));
         }
         for (std::size_t c = 0; c != classes; ++c) {
             drop_chain(free_[c]);
@@ -225,7 +228,6 @@ private:
         if (orphans_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;  // (4)
     }
 
-    std::array<block*, fine_classes> latest_{};
     std::array<block*, classes> free_{};
     std::array<slabs, fine_classes> slabs_;
     std::array<block*, classes> chains_{};  // that came back, and are not begun
@@ -282,11 +284,9 @@ POSTHASTE_NOINLINE inline void* allocate_another(std::size_t size) noexcept {
 /// At least `size` bytes, aligned for max_align_t; nullptr when out of memory.
 /// Cost       a few nanoseconds, no operator new in the steady state, up to 64 KiB.
 POSTHASTE_OF_THIS_THREAD void* allocate(std::size_t size) noexcept {
-    block_cache* const cache = this_thread_inlined().blocks;
-    if (recycles && cache && size <= block_cache::largest_fine) {
-        const std::size_t size_class = block_cache::class_of(size);
-        if (block* const b = cache->take_latest(size_class)) return b + 1;
-        if (block* const b = cache->reuse(size_class)) return b + 1;
+    if (recycles && size <= block_cache::largest_fine) {
+        block*& latest = block_cache::latest_inlined()[block_cache::class_of(size)];
+        if (block* const b = std::exchange(latest, nullptr)) return b + 1;
     }
     return allocate_another(size);
 }

@@ -9,7 +9,6 @@
 namespace posthaste::detail {
 
 class block_cache;
-class promise_base;
 
 /// One a thread, trivially destructible, so usable before any constructor and after every
 /// destructor of the thread. Never holds anything that belongs to a coroutine; `started` says which
@@ -18,7 +17,7 @@ struct thread_state {
     const void* executor = nullptr;  ///< whose work runs here, nullptr outside of any
     void* worker = nullptr;  ///< that executor's own record of this thread
     unsigned depth = 0;  ///< coroutines started within one another
-    const promise_base* started = nullptr;  ///< the latest of those
+    const void* started = nullptr;  ///< the latest of those: see promise_base
     const void* dropping = nullptr;  ///< the innermost endpoint_core::dropping
     block_cache* blocks = nullptr;  ///< recycled memory
     bool blocks_ended = false;  ///< the thread is past the end of its cache

@@ -59,7 +59,7 @@ public:
         template <typename Promise>
         void await_suspend(std::coroutine_handle<Promise> h) const noexcept {
             promise_base& p = h.promise();
-            p.ended_(p);  // the last access: p may be gone
+            if (!p.ends_quietly(h)) p.ended_(p);  // the last access: p may be gone
         }
         void await_resume() const noexcept {}
     };
@@ -96,15 +96,10 @@ public:
 
     /// Starts it here, on top of what runs; true if it has ended. Otherwise whoever ends it calls
     /// `ended`, and it must not be touched any more.
-    POSTHASTE_OF_THIS_THREAD bool start_here() noexcept {
-        thread_state& here = this_thread_inlined();
-        if (here.depth >= max_depth) return start_by_transfer();
-        ++here.depth;
-        const promise_base* const below = std::exchange(here.started, this);
-        self.resume();
-        here.started = below;
-        --here.depth;
-        return phase_.load(std::memory_order_acquire) == phase::over || leave_alone();  // (1)
+    POSTHASTE_OF_THIS_THREAD bool start_here() noexcept { return start(self, this); }
+    /// The same; `ended` is not called if it ends on the starter's very stack. `h` is its own.
+    POSTHASTE_OF_THIS_THREAD bool start_quietly(std::coroutine_handle<> h) noexcept {
+        return start(h, h.address());
     }
     /// At its end: true if its starter will see to the rest.
     bool starter_is_here() noexcept { return ends_on_starter() || ends_elsewhere(); }
@@ -133,6 +128,24 @@ protected:
     enum class outcome : unsigned char { none, value, thrown };
 
 private:
+    // Of one thread, `started` says which coroutine was started last, and how: by its promise, or
+    // quietly, by its frame.
+    POSTHASTE_ALWAYS_INLINE bool start(std::coroutine_handle<> h, const void* mark) noexcept {
+        thread_state& here = this_thread_inlined();
+        const unsigned depth = here.depth;
+        if (depth >= max_depth) return start_by_transfer();
+        here.depth = depth + 1;
+        const void* const below = std::exchange(here.started, mark);
+        h.resume();
+        here.started = below;
+        here.depth = depth;
+        return phase_.load(std::memory_order_acquire) == phase::over || leave_alone();  // (1)
+    }
+    POSTHASTE_OF_THIS_THREAD bool ends_quietly(std::coroutine_handle<> h) noexcept {
+        if (this_thread_inlined().started != h.address()) return false;
+        phase_.store(phase::over, std::memory_order_relaxed);
+        return true;
+    }
     POSTHASTE_NOINLINE bool start_by_transfer() noexcept {
         phase_.store(phase::left_alone, std::memory_order_relaxed);
         at->transfer(*this);

@@ -128,8 +128,8 @@ private:
     static void step(work& w) noexcept {
         child_promise& p = static_cast<child_promise&>(static_cast<frame&>(w));
         detail::thread_state& here = detail::this_thread();
-        const detail::promise_base* const below = here.started;
-        here.started = reinterpret_cast<const detail::promise_base*>(&below);
+        const void* const below = here.started;
+        here.started = &below;
         p.self.resume();
         if (!std::exchange(here.started, below)) bury(p);
     }

@@ -172,10 +172,11 @@ private:
             child.place(
                 *parent.at, parent.under,
                 [](detail::promise_base& p) noexcept {
-                    if (!p.ends_on_starter()) end_elsewhere(p);
+                    frame& up = *static_cast<frame*>(p.owner());
+                    if (!p.ends_elsewhere()) up.at->transfer(up);
                 },
                 &parent);
-            return !child.start_here();
+            return !child.start_quietly(handle_);
         }
         template <typename Promise>
         void await_suspend(std::coroutine_handle<Promise>) noexcept {
@@ -186,11 +187,6 @@ private:
         T await_resume() { return handle_.promise().take(); }
 
     private:
-        POSTHASTE_NOINLINE static void end_elsewhere(detail::promise_base& p) noexcept {
-            frame& up = *static_cast<frame*>(p.owner());
-            if (!p.ends_elsewhere()) up.at->transfer(up);
-        }
-
         const std::coroutine_handle<promise_type> handle_;
     };
 
