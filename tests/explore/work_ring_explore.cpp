@@ -5,6 +5,7 @@
 
 #include <array>
 #include <memory>
+#include <span>
 
 namespace {
 
@@ -160,8 +161,33 @@ world::script makes_room(int count) {
     return script;
 }
 
+// Two are put at once where two were before, while a thief steals.
+world::script put_together() {
+    const auto s = rings<2>();
+    world::script script;
+    script.names = {"owner", "thief"};
+    script.threads.push_back([=] {
+        for (std::size_t i = 0; i != 4; ++i) s->jobs[i].content.write();
+        std::array<posthaste::work*, 4> all{};
+        for (std::size_t i = 0; i != 4; ++i) all[i] = &s->jobs[i];
+        s->owners.put(std::span<posthaste::work* const>(all).first(2));
+        if (s->owners.room() == 2) s->owners.put(std::span<posthaste::work* const>(all).last(2));
+        else run(all[2]), run(all[3]);
+        run(s->owners.take());
+    });
+    script.threads.push_back([=] {
+        for (int i = 0; i != 2; ++i) run(s->first_thiefs.steal_from(s->owners));
+        while (auto* w = s->first_thiefs.take()) run(w);
+    });
+    script.at_end = [=] {
+        while (auto* w = s->owners.take()) run(w);
+        for (std::size_t i = 0; i != 4; ++i) world::demand(s->jobs[i].taken == 1, "lost");
+    };
+    return script;
+}
+
 // Who puts, then looks for sleepers; who goes to sleep, then looks at the ring: one sees the other.
-world::script two_looks() {
+world::script two_looks(bool one_of_several) {
     struct both {
         posthaste::basic_work_ring<atomics, 2> ring;
         atomic<int> asleep{0};
@@ -174,8 +200,10 @@ world::script two_looks() {
     world::name(s->j, "job");
     world::script script;
     script.names = {"owner", "sleeper"};
-    script.threads.push_back([s] {
-        static_cast<void>(s->ring.put(s->j));
+    script.threads.push_back([s, one_of_several] {
+        posthaste::work* const all[] = {&s->j};
+        if (one_of_several) s->ring.put(all);
+        else static_cast<void>(s->ring.put(s->j));
         s->poster_saw = s->asleep.load(std::memory_order_seq_cst) != 0;
     });
     script.threads.push_back([s] {
@@ -192,7 +220,9 @@ world::script two_looks() {
 
 int main() {
     reports r;
-    r.add("two looks", [] { return two_looks(); });
+    r.add("two looks", [] { return two_looks(false); });
+    r.add("two looks, put together", [] { return two_looks(true); });
+    r.add("ring of 2: put together, 1 thief", [] { return put_together(); });
     r.add("ring of 2: 3 puts, 2 takes, 1 thief", [] { return thieves<2>(3, 2, 1, 2); });
     r.add("ring of 2: stealing from one another", [] { return round_about(); });
     r.add("ring of 4: what was stolen is stolen", [] { return handed_on(); });

@@ -6,6 +6,7 @@
 #include <array>
 #include <deque>
 #include <random>
+#include <span>
 #include <vector>
 
 using namespace posthaste;
@@ -22,6 +23,22 @@ TEST_CASE("work_ring: first in, first out, and full at its capacity") {
     for (std::uint32_t i = 1; i != work_ring::capacity + 1; ++i) REQUIRE(ring.take() == &w[i]);
     CHECK(ring.empty());
     CHECK(ring.take() == nullptr);
+}
+
+TEST_CASE("work_ring: several are put together, up to all that there is room for") {
+    std::vector<work> w(work_ring::capacity);
+    std::vector<work*> all;
+    for (work& each : w) all.push_back(&each);
+    const std::span<work* const> pieces(all);
+    work_ring ring;
+    for (const std::uint32_t first : {1u, 100u, work_ring::capacity}) {
+        ring.put(pieces.first(first));
+        CHECK(ring.room() == work_ring::capacity - first);
+        ring.put(pieces.subspan(first));
+        CHECK(ring.room() == 0);
+        for (work& each : w) REQUIRE(ring.take() == &each);
+        CHECK(ring.empty());
+    }
 }
 
 TEST_CASE("work_ring: a thief takes the older half, and the last of it to run") {

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <new>
+#include <span>
 
 namespace posthaste {
 
@@ -35,7 +36,8 @@ public:
     work& unpack(work_ring& ring) noexcept {
         work& first = *pieces_[begun_++];
         if (size - begun_ > ring.room()) return first;
-        for (; !empty(); ++begun_) static_cast<void>(ring.put(*pieces_[begun_]));
+        ring.put(std::span<work* const>(pieces_).subspan(begun_));
+        begun_ = size;
         return first;
     }
     bool empty() const noexcept { return begun_ == size; }

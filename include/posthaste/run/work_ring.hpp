@@ -1,6 +1,7 @@
 // One worker's queue, from which others may steal.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/assert.hpp>
 #include <posthaste/detail/atomics.hpp>
 #include <posthaste/detail/cache_line.hpp>
 #include <posthaste/wait/home.hpp>
@@ -9,6 +10,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace posthaste {
 
@@ -18,7 +20,7 @@ namespace posthaste {
 /// Ordering   what was done before put() happens before the take() or steal() that returns it.
 /// Requires   Capacity is 2, 4, 8, ...: the counts of puts and takes run over.
 /// Threads    empty() and being stolen from, any; the rest the owner.
-/// Cost       no allocation; put() one exchange, take() one compare-exchange.
+/// Cost       no allocation; put() one exchange, however many it puts, take() one compare-exchange.
 template <typename Atomics = detail::std_atomics, std::uint32_t Capacity = 256>
 class basic_work_ring {
     static_assert(std::has_single_bit(Capacity) && Capacity != 1,
@@ -35,6 +37,15 @@ public:
         slots_[tail % capacity].store(&w, std::memory_order_relaxed);
         tail_.exchange(tail + 1, std::memory_order_seq_cst);  // (2)
         return true;
+    }
+
+    /// All of them, the oldest first; there is room() for so many.
+    void put(std::span<work* const> all) noexcept {
+        std::uint32_t tail = tail_.load(std::memory_order_relaxed);
+        const std::uint32_t head = head_.load(std::memory_order_acquire);  // (1)
+        POSTHASTE_ASSERT(all.size() <= capacity - (tail - head));
+        for (work* const w : all) slots_[tail++ % capacity].store(w, std::memory_order_relaxed);
+        tail_.exchange(tail, std::memory_order_seq_cst);  // (2)
     }
 
     /// nullptr: it is empty.
