@@ -144,6 +144,35 @@ world::script drops_at_the_end() {
     return script;
 }
 
+// It is shut, while whoever gives a place back admits a sender, whose message finds it shut. What
+// its hook does happens before it is at rest, or not at all.
+world::script admits_at_the_end() {
+    struct state {
+        told a;
+        desk at{false};
+        plain heard;
+        posthaste::dead_letters dead;
+        parts core{*this, at, dead, 1, when_full::wait};
+        asks_for_room request{at};
+        state() {
+            dead.on_letter([this](const posthaste::dead_letter&) { heard.write(); });
+            core.promise_place(a);
+            core.put(request, true);  // it waits
+        }
+        void handle(lane&) noexcept {}
+    };
+    auto s = world::fresh<state>();
+    world::name(s->core, "core");
+    world::script script;
+    script.names = {"one who leaves", "closer"};
+    script.threads.push_back([s] { s->core.break_promise(); });
+    script.threads.push_back([s] {
+        s->core.close();
+        if (s->core.idle()) s->heard.read();
+    });
+    return script;
+}
+
 struct stopping {
     asked a, b;
     desk at{false};
@@ -189,6 +218,7 @@ int main() {
     r.add("a caller gives up", [] { return give_up(&stopping::a, false); });
     r.add("a caller gives up, nobody listens", [] { return give_up(nullptr, false); });
     r.add("drops at the end", drops_at_the_end);
+    r.add("admits at the end", admits_at_the_end);
     r.add("two callers give up", [] { return give_up(&stopping::b, true); });
     return r.end();
 }

@@ -379,19 +379,23 @@ TEST_CASE("gather: whose own time is over is asked to stop then, not when all ot
 TEST_CASE("gather: calls that are destroyed where they stand leave nothing behind") {
     testing::no_frames_left frames;
     simulation sim;
-    event never_set;
+    testing::errands work;
     bus app(sim);
-    app.handle<note>("note", parallel(2),
-                     [&](note) -> task<> { static_cast<void>(co_await never_set.wait()); });
+    work.at(app, "work");
     {
-        const auto body = [](client<note> n) -> task<> {
-            static_cast<void>(co_await gather(n.call(1), n.call(2)));
+        const auto body = [](client<testing::errand> w, bool limited) -> task<> {
+            if (limited) static_cast<void>(co_await gather(1h, w.call(1h, true), w.call(2h, true)));
+            else static_cast<void>(co_await gather(w.call(1h, true), w.call(2h, true)));
         };
-        launched<void> caller(sim, body(app.client<note>("note")));
+        launched<void> caller(sim,
+                              body(app.client<testing::errand>("work"), GENERATE(false, true)));
         sim.advance(1ms);
-        CHECK(sim.report().find("parked: 4") != std::string::npos);  // two calls, two handlers
+        CHECK(sim.report().find("a reply from") != std::string::npos);
     }
     CHECK(sim.report().find("a reply from") == std::string::npos);
+    sim.run_until_idle();
+    CHECK(work.stopped == 2);  // their handlers
+    CHECK(sim.elapsed() == 1ms);  // nor does a timer go on
 }
 
 TEST_CASE("gather: may be kept, moved, and awaited later") {
