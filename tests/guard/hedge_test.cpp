@@ -671,18 +671,27 @@ TEST_CASE("hedge: a second request for which there is no memory does no harm") {
 }
 
 namespace {
-// Of two calls, by the request of that number; then it lets go whoever blocks.
-void second_call_is_answered_by(int number, bus& app, const client<ask>& c,
-                                std::binary_semaphore& answered) {
-    app.run([&]() -> task<> {
-        const auto first = co_await c.call();
-        CHECK(first.has_value());
-        const auto second = co_await c.call();
-        REQUIRE(second);
-        CHECK(*second == number);
-        answered.release();
-    });
-}
+/// Three threads, and handlers of which one may block its own until its caller has the answer.
+struct blocked_world {
+    std::binary_semaphore answered{0};
+    std::atomic<int> requests = 0;  // relaxed
+    thread_pool pool{3};
+    bus app{pool};
+
+    int next() { return requests.fetch_add(1, std::memory_order_relaxed) + 1; }
+    void block() { CHECK(answered.try_acquire_for(10s)); }
+    /// Of two calls, by the request of that number.
+    void second_call_is_answered_by(int number, const client<ask>& c) {
+        app.run([&]() -> task<> {
+            const auto first = co_await c.call();
+            CHECK(first.has_value());
+            const auto second = co_await c.call();
+            REQUIRE(second);
+            CHECK(*second == number);
+            answered.release();
+        });
+    }
+};
 }  // namespace
 
 // The second goes through the queue, so that it cannot take the caller's thread away from it.
@@ -690,69 +699,58 @@ TEST_CASE("hedge: a handler that blocks its thread for a second request keeps no
     testing::no_frames_left frames;
     const bool delayed = GENERATE(false, true);  // by a policy inside
     event second_runs;
-    std::binary_semaphore answered(0);
-    std::atomic<int> requests = 0;  // relaxed
-    thread_pool pool(3);
-    bus app(pool);
-    app.handle<ask>("stock", parallel(10), [&](ask) -> task<int> {
-        const int number = requests.fetch_add(1, std::memory_order_relaxed) + 1;
+    blocked_world w;
+    w.app.handle<ask>("stock", parallel(10), [&](ask) -> task<int> {
+        const int number = w.next();
         if (number == 2) {
             static_cast<void>(co_await second_runs.wait());
         } else if (number == 3) {
             second_runs.set();
-            CHECK(answered.try_acquire_for(10s));
+            w.block();
         }
         co_return number;
     });
     const hedge h({.least_calls = 1});
     faults slow;
     slow.set(faults::slow(1ms, 1ms));
-    const auto c = delayed ? app.client<ask>("stock", deadline(1h) | h | slow)
-                           : app.client<ask>("stock", deadline(1h) | h);
-    second_call_is_answered_by(2, app, c, answered);
+    w.second_call_is_answered_by(2, delayed ? w.app.client<ask>("stock", deadline(1h) | h | slow)
+                                            : w.app.client<ask>("stock", deadline(1h) | h));
 }
 
 // So does the first, where it was held back: then the caller has its thread no more.
 TEST_CASE("hedge: a handler that blocks its thread for a first request held back keeps no caller") {
     testing::no_frames_left frames;
     const bool outside = GENERATE(false, true);  // by a policy outside
-    std::binary_semaphore answered(0);
-    std::atomic<int> requests = 0;  // relaxed
-    thread_pool pool(3);
-    bus app(pool);
-    app.handle<ask>("stock", parallel(10), [&](ask) -> task<int> {
-        const int number = requests.fetch_add(1, std::memory_order_relaxed) + 1;
-        if (number == 2) CHECK(answered.try_acquire_for(10s));
+    blocked_world w;
+    w.app.handle<ask>("stock", parallel(10), [&](ask) -> task<int> {
+        const int number = w.next();
+        if (number == 2) w.block();
         co_return number;
     });
     const hedge h({.least_calls = 1});
     faults slow;
     slow.set(faults::slow(1ms, 1ms));
-    const auto c = outside ? app.client<ask>("stock", deadline(1h) | slow | h)
-                           : app.client<ask>("stock", deadline(1h) | h | slow);
-    second_call_is_answered_by(3, app, c, answered);
+    w.second_call_is_answered_by(3, outside ? w.app.client<ask>("stock", deadline(1h) | slow | h)
+                                            : w.app.client<ask>("stock", deadline(1h) | h | slow));
 }
 
 TEST_CASE("hedge: a handler that blocks its thread for another attempt keeps no caller") {
     testing::no_frames_left frames;
     const duration pause = GENERATE(0ms, 1ms);  // at most, between two attempts
     event first_stands, second_blocks;  // the caller, in its first attempt
-    std::binary_semaphore gone(0);
-    std::atomic<int> requests = 0;  // relaxed
-    thread_pool pool(3);
-    bus app(pool);
-    app.handle<ask>("stock", parallel(10), [&](ask) -> task<result<int>> {
-        if (requests.fetch_add(1, std::memory_order_relaxed) == 0) {
+    blocked_world w;
+    w.app.handle<ask>("stock", parallel(10), [&](ask) -> task<result<int>> {
+        if (w.next() == 1) {
             static_cast<void>(co_await first_stands.wait());
             co_return failure(code::unavailable);
         }
         second_blocks.set();
-        CHECK(gone.try_acquire_for(10s));
+        w.block();
         co_return 2;
     });
-    const auto c = app.client<ask>(
+    const auto c = w.app.client<ask>(
         "stock", deadline(1h) | retry({.attempts = 2, .base = pause}) | hedge({.least = 1h}));
-    app.run([&]() -> task<> {
+    w.app.run([&]() -> task<> {
         scope calling(co_await this_context);
         const auto call = [&]() -> task<> {
             const auto r = co_await c.call();
@@ -762,7 +760,7 @@ TEST_CASE("hedge: a handler that blocks its thread for another attempt keeps no 
         calling.spawn([&]() -> task<> { static_cast<void>(co_await when_all(call(), then())); });
         static_cast<void>(co_await second_blocks.wait());
         co_await calling.cancel();
-        gone.release();
+        w.answered.release();
     });
 }
 
