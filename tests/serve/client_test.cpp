@@ -186,6 +186,93 @@ TEST_CASE("client: may be destroyed by the handler that it calls") {
     CHECK(late.error().path() == "ask");
 }
 
+namespace {
+struct carries_it {  // all that keeps its client
+    std::shared_ptr<client<carries_it>> by;
+};
+struct ends_it {
+    explicit ends_it(std::unique_ptr<client<ends_it>>& by, bool throws = false) {
+        by.reset();
+        if (throws) throw std::runtime_error("not built");
+    }
+};
+}  // namespace
+
+TEST_CASE("client: may go with its own message, where that is refused, too") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    app.handle<carries_it>("full", serial.capacity(1), [](const carries_it&) {});
+    std::vector<std::string> answers;
+    const auto send = [&](auto by_what) {
+        auto c = std::make_shared<client<carries_it>>(app.client<carries_it>("full"));
+        const auto& kept = *c;
+        answers.push_back(outcome(by_what(kept, std::move(c))));
+    };
+    const auto at_once = [](const auto& c, auto m) { return c.send(std::move(m)); };
+    send(at_once);
+    send(at_once);
+    app.handle<note>("sender", [&](const note&, outbox& out) {
+        send([&](const auto& c, auto m) { return out.send(c, std::move(m)); });
+        send([&](const auto& c, auto m) { return out.send_after(c, 1h, std::move(m)); });
+    });
+    app.run([&]() -> task<> {
+        send(at_once), send(at_once);
+        auto c = std::make_shared<client<carries_it>>(app.client<carries_it>("full"));
+        const auto& kept = *c;
+        const auto sent = co_await kept.send_when_room(std::move(c));
+        answers.push_back(outcome(sent));
+        auto d = std::make_shared<client<carries_it>>(app.client<carries_it>("full"));
+        const auto& called = *d;
+        const auto answer = co_await called.call(std::move(d));
+        answers.push_back(outcome(answer));
+        const auto sender = app.client<note>("sender");
+        static_cast<void>(co_await sender.call("x"));
+    });
+    const std::string full = "overloaded, none";
+    CHECK(answers ==
+          std::vector<std::string>{"value", full, full, full, full, full, full, "value"});
+}
+
+TEST_CASE("client: may go while its message is built") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    app.handle<ends_it>("full", serial.capacity(1), [](const ends_it&) {});
+    std::unique_ptr<client<ends_it>> c;
+    const auto by = [&]() -> client<ends_it>& {
+        c = std::make_unique<client<ends_it>>(app.client<ends_it>("full"));
+        return *c;
+    };
+    CHECK(outcome(by().send(c)) == "value");
+    const auto full = by().send(c);
+    CHECK(outcome(full) == "overloaded, none");
+    CHECK(full.error().path() == "full");
+    const auto not_built = by().send(c, true);
+    CHECK(outcome(not_built) == "overloaded, none");
+    CHECK(not_built.error().path() == "full");
+    CHECK(by().send_after(1h, c, true).error().code() == code::overloaded);
+    sim.drive_ready();
+    CHECK(app.counts("full").handled == 1);
+    app.run([&]() -> task<> {
+        const auto sent = co_await by().send_when_room(c);
+        CHECK(outcome(sent) == "value");
+        co_await sleep_for(1us);
+        const auto called = co_await by().call(c);
+        CHECK(outcome(called) == "value");
+        const auto refused = co_await by().call(c, true);
+        CHECK(outcome(refused) == "overloaded, none");
+    });
+    app.handle<note>("sender", [&](const note&, outbox& out) {
+        CHECK(outcome(out.send(by(), c, true)) == "overloaded, none");
+        CHECK(outcome(out.send_after(by(), 1h, c, true)) == "overloaded, none");
+        CHECK(outcome(out.send(by(), c)) == "value");
+    });
+    CHECK(app.client<note>("sender").send("x"));
+    sim.drive_ready();
+    CHECK(app.counts("full").handled == 4);
+}
+
 TEST_CASE("client: the last one may go with a handler, after the bus") {
     testing::no_frames_left frames;
     const auto alive = std::make_shared<int>(1);

@@ -326,6 +326,47 @@ TEST_CASE("publisher: may be destroyed by what happens within a publish") {
     CHECK(heard == numbers{1, 1, 2, 3});
 }
 
+TEST_CASE("publisher: one that keeps the latest may go while its message is built") {
+    struct last_one {
+        explicit last_one(std::unique_ptr<publisher<last_one>>& by) { by.reset(); }
+    };
+    simulation sim;
+    bus app(sim);
+    auto once = std::make_unique<publisher<last_one>>(app.publisher<last_one>("t", keep_latest));
+    int heard = 0;
+    const auto early = app.subscribe<last_one>("t", [&](const last_one&) { ++heard; });
+    CHECK(once->publish(once).accepted == 1);
+    CHECK_FALSE(once);
+    const auto late =
+        app.subscribe<last_one>(topics("t").latest(), [&](const last_one&) { ++heard; });
+    sim.drive_ready();
+    CHECK(heard == 2);
+}
+
+TEST_CASE("publisher: the bus may go while a message is built, and keeps nothing of it") {
+    struct ends_it {
+        std::shared_ptr<int> held;
+        std::shared_ptr<publisher<ends_it>> to;  // of the bus that has gone
+        ends_it(std::unique_ptr<bus>& app, std::shared_ptr<int> h,
+                std::shared_ptr<publisher<ends_it>> by)
+            : held(std::move(h)), to(std::move(by)) {
+            app.reset();
+        }
+    };
+    testing::no_frames_left frames;
+    simulation sim;
+    const bool keeps = GENERATE(false, true);
+    const auto held = std::make_shared<int>(0);
+    auto app = std::make_unique<bus>(sim);
+    const auto to = std::make_shared<publisher<ends_it>>(
+        keeps ? app->publisher<ends_it>("t", keep_latest) : app->publisher<ends_it>("t"));
+    const auto s = app->subscribe<ends_it>("t", [](const ends_it&) { FAIL("it was shut"); });
+    CHECK(to->publish(app, held, to).accepted == 0);
+    CHECK_FALSE(app);
+    CHECK(held.use_count() == 1);
+    CHECK(to->publish(app, held, to).why_not == code::closed);
+}
+
 TEST_CASE("publisher: reaches as many as listen, in one block of memory or in several") {
     simulation sim;
     bus app(sim);

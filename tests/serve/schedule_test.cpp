@@ -1,7 +1,9 @@
 #include <posthaste/serve/schedule.hpp>
 
+#include "../support/by_hand.hpp"
 #include "../support/conversation.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <vector>
@@ -115,4 +117,34 @@ TEST_CASE("schedule: what is due after the endpoint was shut is a dead letter") 
     CHECK(all->total.adds_up());
     CHECK(all->total.accepted + app.dead_letters().total() == 100);
     CHECK(all->scheduled <= app.dead_letters().total());
+}
+
+TEST_CASE("schedule: is busy until what was cancelled on its way has gone") {
+    struct keeps_the_timer final : testing::by_hand {
+        timer* armed = nullptr;
+        void arm(timer& t, time_point) noexcept override { armed = &t; }
+    };
+    struct looks final : schedule::item {
+        schedule& of;
+        bool busy = false;
+        looks(const address& to, schedule& s) noexcept : item(to, {}, {}, 1ms), of(s) {}
+        envelope* message() noexcept override { return nullptr; }
+        void drop() noexcept override { busy = of.busy(); }
+    };
+    keeps_the_timer at;
+    dead_letters dead;
+    schedule later(dead);
+    const std::atomic<bool> draining = false;
+    address to("log", at, draining, 1s, {});
+    to.later = &later;
+    looks one(to, later);
+    schedule::item* held = nullptr;
+    CHECK(later.add(one, held));
+    REQUIRE(at.armed);
+    at.armed->fire(*at.armed);
+    CHECK(later.cancel(held));
+    CHECK(later.busy());
+    testing::by_hand::run(testing::by_hand::posted());
+    CHECK(one.busy);
+    CHECK_FALSE(later.busy());
 }

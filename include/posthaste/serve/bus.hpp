@@ -38,7 +38,7 @@ namespace posthaste {
 ///
 /// It owns a thread_pool, or works on an executor it is given, which must outlive it.
 ///
-/// Threads    any, but for the destructor: one, and none that runs work of the bus
+/// Threads    any, but for the destructor: one, and none that runs work of its executor
 ///            (std::terminate()).
 /// Errors     what cannot be, as two handlers for one name, is refused by an exception `failed`,
 ///            or by try_handle() as a value.

@@ -225,23 +225,27 @@ private:
     }
     template <typename M, typename... Args>
     send_operation<M> sent(Args&&... args) const noexcept {
+        const address& to = *to_;
+        const duration allowed = deadline_;
         return send_operation<M>(
-            *to_, detail::make_or_not<detail::sent<M>>(std::forward<Args>(args)...), deadline_);
+            to, detail::make_or_not<detail::sent<M>>(std::forward<Args>(args)...), allowed);
     }
+    // What its message is built of, or the message, may be all that keeps this client.
     template <typename M, typename... Args>
     result<void> put(Args&&... args) const noexcept {
-        const address::route route = to_->find(detail::type_of<M>);
-        if (to_->shut()) return refused(code::closed);
+        const address& to = *to_;
+        const address::route route = to.find(detail::type_of<M>);
+        if (to.shut()) return refused(code::closed);
         if (!route.how) return refused(route.why(), route.why_not());
         envelope* const e = detail::make_or_not<detail::sent<M>>(std::forward<Args>(args)...);
-        if (!e) return refused(code::overloaded, "no memory for the message");
+        if (!e) return detail::no_memory_at(to.name);
         e->how = route.how;
         if (route.to->put_at_once(*e)) return {};
         const auto admission = route.to->put(*e, false);
         if (admission == endpoint_core::admission::accepted) return {};
+        failure why = detail::not_admitted(to.name, admission);
         e->destroy();
-        if (admission == endpoint_core::admission::closed) return refused(code::closed);
-        return refused(code::overloaded, "the queue is full");
+        return why;
     }
     // At `due`, or after `delay`, unless that is forever.
     template <typename M, template <typename> typename Item, typename... Args>

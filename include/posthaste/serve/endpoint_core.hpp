@@ -513,15 +513,7 @@ private:
         again_->wait(*e.tracked(), *e.tracked());
     }
 
-    result<void> take_again(envelope& e) noexcept override {
-        switch (put(e, false)) {
-            case admission::accepted: return {};
-            case admission::closed: return detail::failure_at(name_, code::closed);
-            default:
-                return detail::failure_at(name_, code::overloaded, effect::none,
-                                          "the queue is full");
-        }
-    }
+    result<void> take_again(envelope& e) noexcept override;
 
     admission refuse(admission a) noexcept { return ledger_.refuse(), a; }
     bool drops() const noexcept {
@@ -670,6 +662,23 @@ private:
     std::atomic<std::uint32_t> dropping_ = 0;  // how many are, who have no lane
     std::atomic<bool> closed_ = false;  // relaxed, mostly: enqueue() finds out for certain
 };
+
+namespace detail {
+/// Why a message that was sent is refused.
+inline failure no_memory_at(std::string_view where) noexcept {
+    return failure_at(where, code::overloaded, effect::none, "no memory for the message");
+}
+inline failure not_admitted(std::string_view where, endpoint_core::admission a) noexcept {
+    if (a == endpoint_core::admission::closed) return failure_at(where, code::closed);
+    return failure_at(where, code::overloaded, effect::none, "the queue is full");
+}
+}  // namespace detail
+
+inline result<void> endpoint_core::take_again(envelope& e) noexcept {
+    const admission done = put(e, false);
+    if (done == admission::accepted) return {};
+    return detail::not_admitted(name_, done);
+}
 
 inline lane::lane(endpoint_core& endpoint, std::uint32_t slot) noexcept
     : of(endpoint), context_(endpoint.home(), never, stop_.token()) {

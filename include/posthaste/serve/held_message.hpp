@@ -68,25 +68,25 @@ private:
 template <typename M, typename... Args>
 result<void> hold_message(outbox& out, const std::shared_ptr<const address>& to,
                           const address::route& where, Args&&... args) noexcept {
+    const address& at = *to;  // what the message is built of may be all that keeps `to`
     auto* const e = make_or_not<held_message<M>>(to, where, std::forward<Args>(args)...);
-    if (!e)
-        return failure_at(to->name, code::overloaded, effect::none, "no memory for the message");
+    if (!e) return no_memory_at(at.name);
     const auto admission = where.to->promise_place(*e);
     if (admission == endpoint_core::admission::accepted) return out.hold(*e), result<void>();
+    failure why = not_admitted(at.name, admission);
     e->destroy();
-    if (admission == endpoint_core::admission::closed) return failure_at(to->name, code::closed);
-    return failure_at(to->name, code::overloaded, effect::none, "the queue is full");
+    return why;
 }
 /// Errors     overloaded: no memory.
 template <typename M, typename... Args>
-result<void> hold_until(outbox& out, const std::shared_ptr<const address>& to,
-                        const address::route& where, time_point due, Args&&... args) noexcept {
+result<void> hold_until(outbox& out, std::shared_ptr<const address> to, const address::route& where,
+                        time_point due, Args&&... args) noexcept {
     auto* const e =
         make_or_not<delayed<M>>(*to, where, due, duration::zero(), std::forward<Args>(args)...);
     auto* const held = e ? make_or_not<held_for_later>(to, *e) : nullptr;
     if (held) return out.hold(*held), result<void>();
     if (e) e->destroy();
-    return failure_at(to->name, code::overloaded, effect::none, "no memory for the message");
+    return no_memory_at(to->name);
 }
 
 }  // namespace posthaste::detail

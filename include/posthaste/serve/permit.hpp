@@ -22,6 +22,7 @@ namespace posthaste {
 ///     if (!place) co_return place.error().message();
 ///     auto ok = place->send(make_line());           // only now is there anything to be sent
 ///
+/// Requires   what its message is built of does not destroy it.
 /// Threads    one at a time; any.
 /// Cost       of reserve(): one recycled block, as of a send; none of a permit.
 template <typename M>

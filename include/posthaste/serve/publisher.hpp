@@ -183,8 +183,9 @@ public:
         bus_core& core = *line_->core;
         if (core.shut()) return {.why_not = code::closed};
         if (line_->latest) {
+            const auto at = line_;  // what the message is built of may destroy this
             return detail::publish<M>(
-                core, [&](shared_message<M>& m) { return line_->hear(m); },
+                core, [&](shared_message<M>& m) { return at->hear(m); },
                 shared_message<M>::make(std::forward<Args>(args)...));
         }
         const listeners::reference to = core.topics.hear(*line_);

@@ -195,18 +195,21 @@ inline void schedule::send(item& i) noexcept {
         ++sending_;
     }
     if (!over) put(i);
-    {
-        const std::lock_guard guard(mutex_);
-        --sending_;
-        if (!over && !repeats) return;
-        if (!over && !i.cancelled_ && !closed_) {
-            i.next_time();
-            i.fired_ = false;
-            return i.to_.home.arm(i, i.due_);
+    if (over || repeats) {
+        {
+            const std::lock_guard guard(mutex_);
+            if (!over && !i.cancelled_ && !closed_) {
+                --sending_;
+                i.next_time();
+                i.fired_ = false;
+                return i.to_.home.arm(i, i.due_);
+            }
+            if (!over) forget(i);
         }
-        if (!over) forget(i);
+        i.drop();
     }
-    i.drop();
+    const std::lock_guard guard(mutex_);
+    --sending_;
 }
 
 // From now on an item that does not repeat is gone.

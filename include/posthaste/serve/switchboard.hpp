@@ -138,7 +138,7 @@ public:
         listeners::reference old;
         const std::lock_guard guard(mutex_);
         auto found = renew(l, old);
-        if (found) std::swap(at, latest);
+        if (found && !ended_) std::swap(at, latest);
         return found;
     }
     /// In add(): calls `f(shared_message<M>&)` for the latest message of each topic that matches.
@@ -190,14 +190,18 @@ public:
     /// The bus is gone, all is at rest.
     void end() noexcept {
         for_each([](subscriber& s) { s.end(false); });
-        decltype(kept_) messages;  // what is kept may hold clients of the bus, and so this
         listeners* old = nullptr;
         {
             const std::lock_guard guard(mutex_);
-            messages.swap(kept_);
+            ended_ = true;
             take_old_ones(old);
         }
         listeners::reference::release_all(old);
+        for (auto& [of, latest] : kept_) {  // which publishers know, and nobody adds to any more
+            kept_message gone;  // may hold clients of the bus, and so this; goes after the lock
+            const std::lock_guard guard(mutex_);
+            std::swap(gone, latest);
+        }
     }
 
 private:
@@ -304,6 +308,7 @@ private:
     std::map<key, account> past_;  // of those that have gone
     account untold_;  // the same, where there was no memory to tell whose
     std::uint64_t past_begun_ = 0;
+    bool ended_ = false;
 };
 
 inline bool subscriber::end(bool finish) noexcept {
