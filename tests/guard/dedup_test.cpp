@@ -5,12 +5,14 @@
 #include <posthaste/serve/policy.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace posthaste;
@@ -234,6 +236,71 @@ TEST_CASE("dedup: a handler that takes const M& leaves the message to the dead l
         if (const charge* c = l.get<charge>()) order = c->order;
     });
     CHECK(order == 5);
+}
+
+namespace {
+/// Throws at that hash, comparison or copy from now, if any.
+struct touchy {
+    static inline int hash_in = 0, comparison_in = 0, copy_in = 0;
+    static void count(int& down) {
+        if (down != 0 && --down == 0) throw std::runtime_error("touched");
+    }
+    int n;
+    explicit touchy(int i) : n(i) {}
+    touchy(const touchy& o) : n(o.n) { count(copy_in); }
+    touchy(touchy&&) noexcept = default;
+    bool operator==(const touchy& o) const { return count(comparison_in), n == o.n; }
+};
+}  // namespace
+template <>
+struct std::hash<touchy> {
+    std::size_t operator()(const touchy& t) const {
+        return touchy::count(touchy::hash_in), static_cast<std::size_t>(t.n % 3);
+    }
+};
+
+TEST_CASE("dedup: whatever a key throws, and when, costs one message at most") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    int handled = 0;
+    app.handle<charge>("payment", parallel(4), dedup(20ms, [](const charge& c) {
+                           return touchy(c.order);
+                       })([&](charge c) -> task<result<int>> {
+                           ++handled;
+                           co_await yield();
+                           if (c.order % 2 != 0) co_return failure(code::unavailable);
+                           co_return c.order;
+                       }));
+    const auto c = app.client<charge>("payment");
+    std::size_t thrown = 0;
+    for (int* const in : {&touchy::hash_in, &touchy::comparison_in, &touchy::copy_in}) {
+        for (int at = 1; at != 30; ++at) {
+            *in = at;
+            int failed_here = 0;
+            for (int round = 0; round != 2; ++round) {
+                std::vector<std::unique_ptr<launched<result<int>>>> calls;
+                for (int n = 0; n != 6; ++n)
+                    calls.push_back(std::make_unique<launched<result<int>>>(sim, call(c, n / 2)));
+                sim.advance(1ms);
+                for (const auto& one : calls) {
+                    REQUIRE(one->done());
+                    const auto r = one->value();
+                    failed_here += !r && r.error().code() == code::handler_failed;
+                }
+            }
+            CHECK(failed_here <= 1);
+            thrown += std::exchange(*in, 0) == 0;
+            sim.advance(1s);
+            handled = 0;
+            CHECK(*app.run([&] { return call(c, 4); }) == 4);
+            CHECK(*app.run([&] { return call(c, 4); }) == 4);
+            CHECK(handled == 1);
+            sim.advance(1s);
+        }
+    }
+    CHECK(thrown > 20);
+    CHECK(app.counts("payment").adds_up());
 }
 
 TEST_CASE("dedup: bad parameters are refused, and say which") {

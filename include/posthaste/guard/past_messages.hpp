@@ -24,6 +24,14 @@ namespace posthaste {
 /// Cost       a lock and a hash look-up; recycled memory for each message that is remembered.
 template <typename Key, typename Reply>
 class past_messages {
+    struct entry {
+        std::optional<result<Reply>> reply;  // none: it is being handled
+        std::shared_ptr<event> over;  // if somebody waits for that
+        time_point until{};
+        bool is_handled = false;  // or was
+    };
+    using known = std::pair<const Key, entry>;
+
 public:
     past_messages(duration window, std::size_t most) noexcept : window_(window), most_(most) {}
     past_messages(const past_messages&) = delete;
@@ -35,38 +43,39 @@ public:
             : reply(std::move(other.reply)),
               first(std::move(other.first)),
               of_(std::exchange(other.of_, nullptr)),
-              key_(std::exchange(other.key_, nullptr)) {}
+              mine_(other.mine_) {}
         ~turn() {
-            if (of_) of_->failed(*key_);
+            if (of_) of_->failed(*mine_);
         }
 
         std::optional<result<Reply>> reply;  ///< it has been handled: that came of it
         std::shared_ptr<event> first;        ///< it is being handled: wait, then ask again
 
         /// Neither: it is handled now, and has ended well. Otherwise it is as if it never came.
-        void keep(const result<Reply>& r, time_point now) {
-            std::exchange(of_, nullptr)->keep(*key_, r, now);
+        void keep(const result<Reply>& r, time_point now) noexcept {
+            std::exchange(of_, nullptr)->keep(*mine_, r, now);
         }
 
     private:
         friend past_messages;
         turn() = default;
         past_messages* of_ = nullptr;  // nullptr: it is not this one's turn
-        const Key* key_ = nullptr;
+        known* mine_ = nullptr;
     };
 
-    /// Errors     bad_alloc, or what the key's copy and hash throw: then nothing has changed.
+    /// Errors     bad_alloc, or what the key's copy, hash and comparison throw: then nothing has
+    ///            changed. What they throw later costs no more than the memory of that message.
     turn come(const Key& key, time_point now) {
         turn t;
         const std::lock_guard guard(lock_);
         forget(now);
-        const auto [where, is_new] = known_.try_emplace(key);
-        entry& e = where->second;
-        if (is_new) {
-            t.of_ = this;
-            t.key_ = &where->first;
-        } else if (e.reply) {
+        known& k = *known_.try_emplace(key).first;
+        entry& e = k.second;
+        if (e.reply) {
             t.reply = e.reply;
+        } else if (!std::exchange(e.is_handled, true)) {
+            t.of_ = this;
+            t.mine_ = &k;
         } else {
             if (!e.over) e.over = std::allocate_shared<event>(detail::recycling_allocator<event>());
             t.first = e.over;
@@ -79,47 +88,48 @@ public:
     }
 
 private:
-    struct entry {
-        std::optional<result<Reply>> reply;  // none: it is being handled
-        std::shared_ptr<event> over;  // if somebody waits for that
-        time_point until{};
-    };
-
-    void keep(const Key& key, const result<Reply>& r, time_point now) {
+    void keep(known& k, const result<Reply>& r, time_point now) noexcept {
         const std::shared_ptr<event> over = [&]() -> std::shared_ptr<event> {
             const std::lock_guard guard(lock_);
-            entry& e = known_.find(key)->second;
+            entry& e = k.second;
             auto waited_for = std::move(e.over);
             const bool kept =
-                detail::guarded([&] { return order_.push_back(&key), e.reply.emplace(r), true; },
+                detail::guarded([&] { return order_.push_back(&k), e.reply.emplace(r), true; },
                                 [](const std::exception_ptr&) { return false; });
             e.until = saturating_add(now, window_);
             if (!kept) {  // no memory: as if it never came
-                if (!order_.empty() && order_.back() == &key) order_.pop_back();
-                known_.erase(known_.find(key));
+                if (!order_.empty() && order_.back() == &k) order_.pop_back();
+                e.reply.reset();
+                take_out(k);
             }
-            forget(now);
+            detail::guarded([&] { forget(now); }, [](const std::exception_ptr&) {});
             return waited_for;
         }();
         if (over) over->set();
     }
-    void failed(const Key& key) noexcept {
+    void failed(known& k) noexcept {
         std::shared_ptr<event> over;
         {
             const std::lock_guard guard(lock_);
-            const auto where = known_.find(key);
-            over = std::move(where->second.over);
-            known_.erase(where);
+            over = std::move(k.second.over);
+            take_out(k);
         }
         if (over) over->set();
+    }
+    // Where its key throws it stays, as one that never came.
+    void take_out(known& k) noexcept {
+        k.second.is_handled = false;
+        detail::guarded([&] { known_.erase(known_.find(k.first)); },
+                        [](const std::exception_ptr&) {});
     }
     // order_ is that in which they ended, and so that of `until`.
     void forget(time_point now) {
         while (!order_.empty()) {
-            const auto oldest = known_.find(*order_.front());
-            if (order_.size() <= most_ && now < oldest->second.until) return;
+            const known& oldest = *order_.front();
+            if (order_.size() <= most_ && now < oldest.second.until) return;
+            const auto where = known_.find(oldest.first);
             order_.pop_front();
-            known_.erase(oldest);
+            known_.erase(where);
         }
     }
 
@@ -129,10 +139,8 @@ private:
     const duration window_;
     const std::size_t most_;
     mutable std::mutex lock_;  // guards all below
-    std::unordered_map<Key, entry, std::hash<Key>, std::equal_to<Key>,
-                       recycled<std::pair<const Key, entry>>>
-        known_;
-    std::deque<const Key*, recycled<const Key*>> order_;  // of those that have ended
+    std::unordered_map<Key, entry, std::hash<Key>, std::equal_to<Key>, recycled<known>> known_;
+    std::deque<known*, recycled<known*>> order_;  // of those that have ended
 };
 
 }  // namespace posthaste
