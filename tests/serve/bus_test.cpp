@@ -433,3 +433,27 @@ TEST_CASE("bus: may be used from several threads at once, and drained from two")
     CHECK(right == 800);
     CHECK(drained->endpoints.size() == 801);
 }
+
+TEST_CASE("bus: a drain from what a drain calls is refused") {
+    testing::no_frames_left frames;
+    std::vector<std::string> heard;
+    event begun;
+    thread_pool pool(1);
+    bus app(pool);
+    const auto drain = [&] { heard.push_back(outcome(app.drain(1s))); };
+    app.dead_letters().on_letter([&](const dead_letter&) { drain(); });
+    app.handle<note>("work", [&](note, context& ctx) -> task<> {
+        const stop_callback on_stop(ctx.stop(), drain);
+        begun.set();
+        static_cast<void>(co_await sleep_for(1h));
+    });
+    const auto work = app.client<note>("work");
+    CHECK(work.send_after(1h, 1));
+    CHECK(work.send(2));
+    app.run([&]() -> task<> { static_cast<void>(co_await begun.wait()); });
+    const auto all = app.drain(1ms);
+    REQUIRE(all);
+    CHECK_FALSE(all->in_time);
+    CHECK(all->scheduled == 1);
+    CHECK(heard == std::vector<std::string>(2, "would deadlock, none"));
+}

@@ -314,3 +314,34 @@ TEST_CASE("endpoint_core: nothing is lost in silence, over 1,000 seeds of a mixe
     const std::uint64_t seeds = more ? std::strtoull(more, nullptr, 10) : 1000;
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) mixed_run(seed).go();
 }
+
+TEST_CASE("endpoint_core: what an outbox brings when the bus has ended is counted, and goes") {
+    struct note {
+        std::shared_ptr<int> held;
+    };
+    simulation sim;
+    dead_letters dead;
+    int told = 0;
+    dead.on_letter([&](const dead_letter&) { ++told; });
+    const auto ignore = [](const note&) {};
+    serial_endpoint core("log", sim, dead,
+                         std::make_unique<detail::handler_of<decltype(ignore), note>>(ignore),
+                         serial.full(GENERATE(when_full::reject, when_full::drop_oldest,
+                                              when_full::drop_newest, when_full::wait)));
+    const auto held = std::make_shared<int>(0);
+    envelope* const e = detail::make_or_not<detail::sent<note>>(held);
+    REQUIRE(e);
+    e->how = &core.only();
+    CHECK(core.promise_place(*e) == endpoint_core::admission::accepted);
+    core.close();
+    dead.end();
+    core.put_promised(*e);
+    CHECK(held.use_count() == 1);
+    CHECK(told == 0);
+    CHECK(dead.size() == 0);
+    CHECK(dead.total() == 1);
+    CHECK(core.counts().refused == 1);
+    CHECK(core.counts().accepted == 0);
+    CHECK(core.counts().left == 0);
+    CHECK(core.idle());
+}

@@ -194,8 +194,9 @@ public:
     /// remains at the end of `grace` to stop, gives up what is queued still, and says what became
     /// of everything.
     ///
-    /// Errors     would_deadlock from a thread that runs work of the bus; throws bad_alloc where
-    ///            there is no memory for the account. A second call gives the first one's account.
+    /// Errors     would_deadlock from a thread that runs work of its executor, and from what it
+    ///            calls, as hooks; throws bad_alloc where there is no memory for the account. A
+    ///            second call gives the first one's account.
     template <typename Rep, typename Period>
     result<drain_account> drain(std::chrono::duration<Rep, Period> grace) {
         return drain_for(to_duration(grace));

@@ -102,7 +102,7 @@ public:
 
     /// See bus::drain().
     result<drain_account> drain(duration grace) {
-        if (home.here())
+        if (home.here() || drains_here())
             return failure::because(code::would_deadlock, effect::none, "drain() inside the bus");
         const std::lock_guard guard(drain_mutex);
         if (!drained) {
@@ -116,7 +116,8 @@ public:
 
     /// The bus goes; its clients may still hold this.
     void end() noexcept {
-        if (home.here()) std::terminate();  // from one of its own handlers, which it would wait for
+        if (home.here() || drains_here())
+            std::terminate();  // from one of its own handlers, or its drain: it would wait for that
         {
             const std::lock_guard guard(drain_mutex);
             come_to_rest(options.grace);
@@ -149,6 +150,7 @@ public:
     std::mutex drain_mutex;
     std::optional<bool> rested_in_time;  // guarded by drain_mutex, as the next one
     std::optional<drain_account> drained;
+    std::atomic<const void*> drainer = nullptr;  // relaxed: each thread looks for itself alone
 
 private:
     address* address_number(std::size_t i) {
@@ -165,6 +167,15 @@ private:
     // What drain() and end() do, once; needs no memory.
     void come_to_rest(duration grace) {
         if (rested_in_time) return;
+        drainer.store(&detail::this_thread(), std::memory_order_relaxed);
+        rest_by_force(grace);
+        drainer.store(nullptr, std::memory_order_relaxed);
+    }
+    // The thread in it is the drainer: hooks and stop callbacks run on that, too.
+    bool drains_here() const noexcept {
+        return drainer.load(std::memory_order_relaxed) == &detail::this_thread();
+    }
+    void rest_by_force(duration grace) {
         draining.store(true, std::memory_order_relaxed);
         later.close();
         const time_point end = saturating_add(home.now(), grace);
