@@ -469,7 +469,13 @@ TEST_CASE("scope: where all stand still for ever, its tasks are destroyed with i
     SECTION("in join()") {
         const auto body = [&]() -> task<> {
             scope s(co_await this_context);
-            for (int i = 0; i != 3; ++i) s.spawn(child, alive);
+            const auto captures = [&never_set, alive]() -> task<> {
+                static_cast<void>(co_await never_set.wait());
+            };
+            for (int i = 0; i != 3; ++i) {
+                s.spawn(child, alive);
+                s.spawn(captures);
+            }
             co_await s.join();
         };
         CHECK_THROWS_AS(sync_wait(world, body()), simulation::stuck);
@@ -487,4 +493,37 @@ TEST_CASE("scope: where all stand still for ever, its tasks are destroyed with i
         CHECK_THROWS_AS(sync_wait(world, body()), simulation::stuck);
     }
     CHECK(alive.use_count() == 1);
+}
+
+TEST_CASE("scope: a callable is destroyed after its task, also where that stands") {
+    testing::no_frames_left frames;
+    simulation world;
+    event never_set;
+    struct goes {
+        goes(std::string& to, const char* what) : to_(&to), what_(what) {}
+        goes(goes&& other) noexcept : to_(std::exchange(other.to_, nullptr)), what_(other.what_) {}
+        ~goes() {
+            if (to_) *to_ += what_;
+        }
+        std::string* to_;
+        const char* what_;
+    };
+    std::string seen;
+    for (const bool ends : {true, false}) {
+        CAPTURE(ends);
+        seen.clear();
+        const auto body = [&]() -> task<> {
+            scope s(co_await this_context);
+            auto f = [&seen, &never_set, ends, last = goes(seen, "callable")]() -> task<> {
+                const goes first(seen, "local, ");
+                if (ends) co_await yield();
+                else static_cast<void>(co_await never_set.wait());
+            };
+            s.spawn(std::move(f));
+            co_await s.join();
+        };
+        if (ends) sync_wait(world, body());
+        else CHECK_THROWS_AS(sync_wait(world, body()), simulation::stuck);
+        CHECK(seen == "local, callable");
+    }
 }

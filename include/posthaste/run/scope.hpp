@@ -1,6 +1,8 @@
 // A place for tasks that run beside, and end before it does.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/recycler.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/detail/this_thread.hpp>
 #include <posthaste/run/executor.hpp>
@@ -13,6 +15,7 @@
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -35,7 +38,10 @@ namespace posthaste {
 /// Threads    spawn() and request_stop() any; join() and cancel() one.
 /// Cost       a recycled frame a task.
 class scope {
+    struct member;
     class child;
+    template <typename F>
+    class held;
     class joining;
 
 public:
@@ -60,7 +66,12 @@ public:
         static_assert(
             awaitable<given>,
             "scope.spawn: the callable must return a task; write [] (...) -> task<> { ... }");
-        adopt(invoke(std::move(f), std::move(args)...));
+        if constexpr (sizeof...(Args) == 0 && detail::a_task<given> &&
+                      alignof(F) <= alignof(std::max_align_t)) {
+            (new held<F>(*this, std::move(f)))->post();
+        } else {
+            adopt(invoke(std::move(f), std::move(args)...));
+        }
     }
 
     /// Waits until all have ended.
@@ -76,12 +87,21 @@ public:
     stop_token stop() noexcept { return stop_.token(); }
 
 private:
-    // The coroutine around what was spawned.
+    // What has not ended: in a list, for who destroys it where it stands.
+    struct member {
+        explicit member(void (*d)(member&) noexcept) noexcept : destroy(d) {}
+        member* after = nullptr;  // guarded by the scope's lock_
+        member** link = nullptr;  // what points here; the same
+        void (*destroy)(member&) noexcept;
+    };
+
+    // The coroutine around what was spawned: with it lives what its arguments were converted to.
     class child {
     public:
-        struct promise_type final : detail::promise_base {
+        struct promise_type final : detail::promise_base, member {
             promise_type() noexcept
-                : promise_base(std::coroutine_handle<promise_type>::from_promise(*this)) {
+                : promise_base(std::coroutine_handle<promise_type>::from_promise(*this)),
+                  member([](member& m) noexcept { static_cast<promise_type&>(m).self.destroy(); }) {
                 run = &scope::step;
             }
             child get_return_object() noexcept { return child(*this); }
@@ -89,8 +109,6 @@ private:
             void unhandled_exception() noexcept { thrown = std::current_exception(); }
 
             std::exception_ptr thrown;
-            promise_type* after = nullptr;  // guarded by the scope's lock_
-            promise_type** link = nullptr;  // what points here; the same
         };
         promise_type& promise;
 
@@ -98,6 +116,63 @@ private:
         explicit child(promise_type& p) noexcept : promise(p) {}
     };
     using child_promise = child::promise_type;
+
+    // A callable without arguments, whose task needs no coroutine around it.
+    template <typename F>
+    class held final : public work, public member {
+    public:
+        held(scope& s, F&& f)
+            : member([](member& m) noexcept { delete static_cast<held*>(&m); }),
+              of_(s),
+              f_(std::move(f)) {
+            run = [](work& w) noexcept { static_cast<held&>(w).begin(); };
+        }
+        static void* operator new(std::size_t size) {
+            void* const memory = detail::allocate(size);
+            if (!memory) detail::raise(std::bad_alloc());
+            return memory;
+        }
+        static void operator delete(void* memory, std::size_t size) noexcept {
+            detail::deallocate(memory, size);
+        }
+        void post() noexcept {
+            of_.enlist(*this);
+            of_.home_.post(*this);
+        }
+
+    private:
+        void begin() noexcept {
+            if (!detail::guarded([this] { return task_ = f_(), true; },
+                                 [this](std::exception_ptr e) {
+                                     of_.failed(std::move(e));
+                                     return false;
+                                 }))
+                return end();
+            auto& p = task_.promise();
+            p.place(of_.home_, &of_.under_, &held::ended, this);
+            if (p.start_here()) end();
+        }
+        // Behind its last step: there a frame is not destroyed.
+        static void ended(detail::promise_base& p) noexcept {
+            held& self = *static_cast<held*>(p.owner());
+            if (p.starter_is_here()) return;
+            self.run = [](work& w) noexcept { static_cast<held&>(w).end(); };
+            self.of_.home_.transfer(self);
+        }
+        void end() noexcept {
+            scope& of = of_;
+            if (task_) {
+                if (auto thrown = task_.promise().thrown()) of.failed(std::move(thrown));
+            }
+            of.unlink(*this);
+            delete this;
+            of.leave();
+        }
+
+        scope& of_;
+        F f_;
+        std::invoke_result_t<F&> task_;  // goes before the callable
+    };
 
     template <typename F, typename... Args>
     static child invoke(F f, Args... args) {
@@ -109,16 +184,17 @@ private:
         }
     }
 
+    void enlist(member& m) noexcept {
+        running_.fetch_add(1, std::memory_order_relaxed);
+        const std::lock_guard guard(lock_);
+        m.after = first_;
+        m.link = &first_;
+        if (first_) first_->link = &m.after;
+        first_ = &m;
+    }
     void adopt(child c) noexcept {
         child_promise& p = c.promise;
-        running_.fetch_add(1, std::memory_order_relaxed);
-        {
-            const std::lock_guard guard(lock_);
-            p.after = first_;
-            p.link = &first_;
-            if (first_) first_->link = &p.after;
-            first_ = &p;
-        }
+        enlist(p);
         p.place(home_, &under_, &scope::ended, this);
         p.start_by_post();
     }
@@ -141,16 +217,16 @@ private:
         p.self.destroy();
         self.leave();
     }
-    void unlink(child_promise& p) noexcept {
+    void unlink(member& m) noexcept {
         const std::lock_guard guard(lock_);
-        *p.link = p.after;
-        if (p.after) p.after->link = p.link;
+        *m.link = m.after;
+        if (m.after) m.after->link = m.link;
     }
     // Where nothing can run any more. A task that goes may have spawned others.
     void destroy_children() noexcept {
-        while (child_promise* p = first_) {
-            unlink(*p);
-            p->self.destroy();
+        while (member* m = first_) {
+            unlink(*m);
+            m->destroy(*m);
         }
     }
     void failed(std::exception_ptr thrown) noexcept {
@@ -209,7 +285,7 @@ private:
     std::atomic<std::size_t> running_ = 1;
     std::atomic<frame*> joiner_ = nullptr;
     detail::spin_lock lock_;
-    child_promise* first_ = nullptr;  // guarded by lock_: the tasks that have not ended
+    member* first_ = nullptr;  // guarded by lock_: the tasks that have not ended
     std::exception_ptr thrown_;  // guarded by lock_ until all have ended
 };
 
