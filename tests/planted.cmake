@@ -91,6 +91,15 @@ bug(reply_cell_waits_blindly
   replace [==[        do {
         } while (!word_.compare_exchange_weak(seen, seen | waiting,]==]
   program explore/reply_cell_explore)
+bug(place_given_back_unseen
+  about "a bus is at rest while whoever gave a place back gives up whom it let in"
+  header serve/endpoint_core.hpp
+  find [==[    void give_place_back() noexcept {
+        const dropping meanwhile(*this);
+]==]
+  replace [==[    void give_place_back() noexcept {
+]==]
+  program explore/endpoint_core_explore)
 bug(reply_cell_leaves_by_store
   about "destroyed twice or never: the sides leave by a load and a store"
   header wait/reply_cell.hpp
