@@ -5,12 +5,13 @@
 #include <posthaste/guard/limit_finder.hpp>
 #include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
+#include <posthaste/serve/shared_layer.hpp>
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <mutex>
+#include <utility>
 
 namespace posthaste {
 namespace detail {
@@ -89,8 +90,7 @@ private:
 ///            no allocation.
 class adaptive_limit {
 public:
-    explicit adaptive_limit(const adaptive_limit_options& o = {})
-        : core_(std::make_shared<detail::adapting_limit>(o)) {}
+    explicit adaptive_limit(const adaptive_limit_options& o = {}) : core_(std::in_place, o) {}
 
     void apply(call_settings& s) const { s.layers.push_back(core_); }
 
@@ -102,7 +102,7 @@ public:
     std::uint64_t refused() const noexcept { return core_->refused(); }
 
 private:
-    std::shared_ptr<detail::adapting_limit> core_;
+    detail::shared_layer<detail::adapting_limit> core_;
 };
 
 template <>

@@ -4,10 +4,11 @@
 #include <posthaste/guard/in_range.hpp>
 #include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
+#include <posthaste/serve/shared_layer.hpp>
 
 #include <algorithm>
 #include <chrono>
-#include <memory>
+#include <utility>
 
 namespace posthaste {
 namespace detail {
@@ -43,12 +44,12 @@ class attempt_timeout {
 public:
     template <typename Rep, typename Period>
     explicit attempt_timeout(std::chrono::duration<Rep, Period> d)
-        : core_(std::make_shared<detail::shorter_attempts>(to_duration(d))) {}
+        : core_(std::in_place, to_duration(d)) {}
 
     void apply(call_settings& s) const { s.layers.push_back(core_); }
 
 private:
-    std::shared_ptr<detail::shorter_attempts> core_;
+    detail::shared_layer<detail::shorter_attempts> core_;
 };
 
 template <>

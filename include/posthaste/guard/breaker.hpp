@@ -4,8 +4,8 @@
 #include <posthaste/guard/circuit_breaker.hpp>
 #include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
+#include <posthaste/serve/shared_layer.hpp>
 
-#include <memory>
 #include <optional>
 #include <utility>
 
@@ -33,8 +33,7 @@ namespace posthaste {
 ///            coarse clock, no allocation; with `slow`, two looks at the exact clock more.
 class breaker {
 public:
-    explicit breaker(breaker_options o = {})
-        : core_(std::make_shared<detail::circuit_breaker>(std::move(o))) {}
+    explicit breaker(breaker_options o = {}) : core_(std::in_place, std::move(o)) {}
 
     void apply(call_settings& s) const { s.layers.push_back(core_); }
 
@@ -53,7 +52,7 @@ public:
     void close() noexcept { core_->change(circuit::closed); }
 
 private:
-    std::shared_ptr<detail::circuit_breaker> core_;
+    detail::shared_layer<detail::circuit_breaker> core_;
 };
 
 template <>

@@ -5,12 +5,13 @@
 #include <posthaste/guard/outcome_window.hpp>
 #include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
+#include <posthaste/serve/shared_layer.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <memory>
 #include <mutex>
+#include <utility>
 
 namespace posthaste {
 
@@ -105,7 +106,7 @@ private:
 /// Cost       a call: one addition to a shared word and a look at the coarse clock.
 class budget {
 public:
-    explicit budget(budget_options o = {}) : core_(std::make_shared<detail::spare_account>(o)) {}
+    explicit budget(budget_options o = {}) : core_(std::in_place, o) {}
 
     void apply(call_settings& s) const {
         detail::in_range(!s.hedge, "budget: must stand outside of hedge: budget | hedge");
@@ -119,7 +120,7 @@ public:
     std::uint64_t refused() const noexcept { return core_->refused(); }
 
 private:
-    std::shared_ptr<detail::spare_account> core_;
+    detail::shared_layer<detail::spare_account> core_;
 };
 
 template <>

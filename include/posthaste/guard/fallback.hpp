@@ -5,11 +5,11 @@
 #include <posthaste/detail/exceptions.hpp>
 #include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
+#include <posthaste/serve/shared_layer.hpp>
 
 #include <concepts>
 #include <exception>
 #include <functional>
-#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -93,12 +93,12 @@ public:
     template <typename Reply>
     static constexpr bool supplies = std::same_as<Reply, typename detail::substitute<F>::type>;
 
-    explicit fallback(F from) : core_(std::make_shared<detail::substitution<F>>(std::move(from))) {}
+    explicit fallback(F from) : core_(std::in_place, std::move(from)) {}
 
     void apply(call_settings& s) const { s.layers.push_back(core_); }
 
 private:
-    std::shared_ptr<detail::substitution<F>> core_;
+    detail::shared_layer<detail::substitution<F>> core_;
 };
 
 template <typename F>

@@ -5,11 +5,12 @@
 #include <posthaste/guard/in_range.hpp>
 #include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
+#include <posthaste/serve/shared_layer.hpp>
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <utility>
 
 namespace posthaste {
 namespace detail {
@@ -69,7 +70,7 @@ private:
 /// Cost       two changes of a shared word a call; no allocation.
 class limit {
 public:
-    explicit limit(std::size_t most) : core_(std::make_shared<detail::calls_in_flight>(most)) {}
+    explicit limit(std::size_t most) : core_(std::in_place, most) {}
 
     void apply(call_settings& s) const { s.layers.push_back(core_); }
 
@@ -79,7 +80,7 @@ public:
     std::uint64_t refused() const noexcept { return core_->refused(); }
 
 private:
-    std::shared_ptr<detail::calls_in_flight> core_;
+    detail::shared_layer<detail::calls_in_flight> core_;
 };
 
 template <>

@@ -4,12 +4,13 @@
 #include <posthaste/guard/in_range.hpp>
 #include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
+#include <posthaste/serve/shared_layer.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <memory>
+#include <utility>
 
 namespace posthaste {
 
@@ -102,7 +103,7 @@ private:
 /// Cost       a look at the clock and one change of a shared word a call; no allocation.
 class rate {
 public:
-    explicit rate(const rate_options& o) : core_(std::make_shared<detail::call_rate>(o)) {}
+    explicit rate(const rate_options& o) : core_(std::in_place, o) {}
 
     void apply(call_settings& s) const { s.layers.push_back(core_); }
 
@@ -110,7 +111,7 @@ public:
     std::uint64_t refused() const noexcept { return core_->refused(); }
 
 private:
-    std::shared_ptr<detail::call_rate> core_;
+    detail::shared_layer<detail::call_rate> core_;
 };
 
 template <>

@@ -5,11 +5,12 @@
 #include <posthaste/guard/in_range.hpp>
 #include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
+#include <posthaste/serve/shared_layer.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <memory>
+#include <utility>
 
 namespace posthaste {
 
@@ -104,7 +105,7 @@ class retry {
 public:
     static constexpr bool repeats = true;
 
-    explicit retry(retry_options o = {}) : core_(std::make_shared<detail::repetition>(o)) {}
+    explicit retry(retry_options o = {}) : core_(std::in_place, o) {}
 
     void apply(call_settings& s) const {
         s.layers.push_back(core_);
@@ -112,7 +113,7 @@ public:
     }
 
 private:
-    std::shared_ptr<detail::repetition> core_;
+    detail::shared_layer<detail::repetition> core_;
 };
 
 template <>

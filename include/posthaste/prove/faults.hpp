@@ -6,12 +6,12 @@
 #include <posthaste/detail/exceptions.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/serve/policy.hpp>
+#include <posthaste/serve/shared_layer.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -95,7 +95,7 @@ public:
         fault_mix what;
     };
 
-    explicit faults(std::uint64_t seed = 1) : state_(std::make_shared<state>(seed)) {}
+    explicit faults(std::uint64_t seed = 1) : state_(std::in_place, seed) {}
 
     static fault_mix healthy() { return {}; }
     template <typename Least, typename Most>
@@ -189,7 +189,7 @@ private:
         fault_counts counts_;
     };
 
-    std::shared_ptr<state> state_;
+    detail::shared_layer<state> state_;
 };
 
 }  // namespace posthaste
