@@ -1,4 +1,5 @@
 #include <posthaste/guard/retry.hpp>
+#include <posthaste/prove/faults.hpp>
 
 #include "../support/conversation.hpp"
 #include "../support/layers.hpp"
