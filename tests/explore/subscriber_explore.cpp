@@ -78,7 +78,7 @@ private:
 
 struct plan final : posthaste::endpoint_plan {
     explicit plan(state& s) noexcept : of(s) {}
-    std::unique_ptr<endpoint_core> carry_out(std::string_view) override {
+    posthaste::detail::owned<endpoint_core> carry_out(std::string_view) override {
         return std::make_unique<queue>(of);
     }
     const posthaste::handler_entry& only() const noexcept override { return listens::all.front(); }

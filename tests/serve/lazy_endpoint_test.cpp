@@ -26,7 +26,7 @@ struct parts {
     keeper who;
 
     template <typename Mode>
-    std::unique_ptr<endpoint_plan> plan(const Mode& mode) {
+    detail::owned<endpoint_plan> plan(const Mode& mode) {
         const auto fn = [heard = heard](const note& n) { *heard += n.n; };
         using handler_type = detail::handler_of<std::remove_const_t<decltype(fn)>, note>;
         return std::make_unique<detail::plan_of<Mode, note>>(

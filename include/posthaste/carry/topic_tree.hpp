@@ -3,12 +3,12 @@
 
 #include <posthaste/carry/topic.hpp>
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/owned.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <exception>
 #include <functional>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -193,7 +193,7 @@ private:
     node& child(node& of, std::string_view token) {
         if (const auto found = nodes_.find({&of, token}); found != nodes_.end())
             return *found->second;
-        auto made = std::make_unique<node>(node{&of, std::string(token)});
+        auto made = detail::make_owned<node>(node{&of, std::string(token)});
         node& n = *made;
         nodes_.emplace(place{&of, n.token}, std::move(made));
         ++of.children;
@@ -225,7 +225,7 @@ private:
     }
 
     node root_;
-    std::unordered_map<place, std::unique_ptr<node>, hash_of_place> nodes_;  // but the root
+    std::unordered_map<place, detail::owned<node>, hash_of_place> nodes_;  // but the root
     std::vector<leaf*> table_;  // of the first of each chain
     std::size_t patterns_ = 0;  // in it
 };

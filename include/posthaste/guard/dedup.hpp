@@ -1,6 +1,7 @@
 // A message that comes again is not handled again.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/owned.hpp>
 #include <posthaste/guard/in_range.hpp>
 #include <posthaste/guard/past_messages.hpp>
 #include <posthaste/run/task.hpp>
@@ -133,7 +134,7 @@ private:
     KeyOf key_of_;
     duration window_;
     std::size_t most_;
-    std::unique_ptr<std::mutex> lock_ = std::make_unique<std::mutex>();  // guards pages_
+    detail::owned<std::mutex> lock_ = detail::make_owned<std::mutex>();  // guards pages_
     std::vector<page> pages_;  // one for each type of message
 };
 

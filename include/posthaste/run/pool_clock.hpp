@@ -3,6 +3,7 @@
 
 #include <posthaste/base/clock.hpp>
 #include <posthaste/detail/cache_line.hpp>
+#include <posthaste/detail/owned.hpp>
 #include <posthaste/run/timer_wheel.hpp>
 
 #include <algorithm>
@@ -24,7 +25,7 @@ public:
 
     /// After `patience` watches in vain it watches no more, until it is asked to.
     explicit pool_clock(std::size_t wheels, int patience = 100)
-        : wheels_(std::make_unique<wheel[]>(wheels)), count_(wheels), patience_(patience) {}
+        : wheels_(new wheel[wheels]), count_(wheels), patience_(patience) {}
 
     /// Requires   wheel < the number given at construction.
     void arm(timer& t, time_point due, std::size_t index) noexcept {
@@ -129,7 +130,7 @@ private:
     // relaxed: `next` is only a hint without the lock, or is written under it by who reads it. Of
     // `watching_`, who sets it wakes this thread, which then sees it, by mutex_. A time in
     // `wakes_at_` is less than the "never" it replaces: to miss it costs one wake-up.
-    std::unique_ptr<wheel[]> wheels_;
+    detail::owned<wheel, std::default_delete<wheel[]>> wheels_;
     std::size_t count_;
     int patience_;
     std::atomic<time_point> wakes_at_ = never;

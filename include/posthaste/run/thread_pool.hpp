@@ -4,6 +4,7 @@
 
 #include <posthaste/detail/coarse_clock.hpp>
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/owned.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/run/bundle.hpp>
@@ -19,7 +20,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
@@ -46,10 +46,8 @@ namespace posthaste {
 class thread_pool final : public executor {
 public:
     explicit thread_pool(unsigned threads = std::max(1u, std::thread::hardware_concurrency()))
-        : clock_(checked(threads) + 1u) {
-        workers_.reserve(threads);
-        for (unsigned i = 0; i != threads; ++i)
-            workers_.push_back(std::make_unique<worker>(*this, i));
+        : clock_(checked(threads) + 1u), workers_(threads) {
+        for (unsigned i = 0; i != threads; ++i) workers_[i] = detail::make_owned<worker>(*this, i);
         detail::guarded([this] { start(); },
                         [this](const std::exception_ptr& e) {
                             stop();
@@ -264,12 +262,16 @@ private:
         return threads;
     }
     void start() {
-        for (const auto& w : workers_) {
-            w->thread = std::thread([this, &self = *w] { work_until_stopped(self); });
-        }
+        for (const auto& w : workers_) w->thread = thread_of(w.get());
         // The last one: it sleeps most of its life, and is not to be what the kernel spreads.
-        clock_thread_ = std::thread(
-            [this] { clock_.run([this](time_point now) { return watch_workers(now); }); });
+        clock_thread_ = thread_of(nullptr);
+    }
+    // nullptr: the clock's.
+    std::thread thread_of(worker* w) {
+        return std::thread([this, w] {
+            if (w) work_until_stopped(*w);
+            else clock_.run([this](time_point now) { return watch_workers(now); });
+        });
     }
     bool has_visitors() const noexcept {
         return visitors_.load(std::memory_order_acquire) != 0;  // (1)
@@ -321,8 +323,9 @@ private:
     }
     bool anything_to_do() const noexcept {
         if (!shared_.empty()) return true;
-        return std::any_of(workers_.begin(), workers_.end(),
-                           [](const auto& w) { return !w->ring.empty() || w->next.to_steal(); });
+        for (const auto& w : workers_)
+            if (!w->ring.empty() || w->next.to_steal()) return true;
+        return false;
     }
     void sleep(worker& self, bool searching) noexcept {
         constexpr duration longest_search = std::chrono::microseconds(100);
@@ -371,7 +374,7 @@ private:
     std::atomic<bool> stopping_ = false;
     bool joined_ = false;
     pool_clock clock_;
-    std::vector<std::unique_ptr<worker>> workers_;
+    std::vector<detail::owned<worker>> workers_;
     std::thread clock_thread_;
 };
 

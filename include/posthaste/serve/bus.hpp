@@ -4,6 +4,7 @@
 
 #include <posthaste/base/name.hpp>
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/owned.hpp>
 #include <posthaste/run/sync_wait.hpp>
 #include <posthaste/serve/account.hpp>
 #include <posthaste/serve/address.hpp>
@@ -206,13 +207,13 @@ private:
     friend class outbox;
     duration deadline() const noexcept;
     template <typename... Ms, typename Mode>
-    std::unique_ptr<endpoint_plan> plan(std::string_view name, std::unique_ptr<handler> h,
-                                        const Mode& mode) const {
+    detail::owned<endpoint_plan> plan(std::string_view name, detail::owned<handler> h,
+                                      const Mode& mode) const {
         return detail::make_plan<Mode, Ms...>(name, core_->home, core_->dead, std::move(h), mode);
     }
     std::shared_ptr<const address> address_of(std::string_view name) const;
     result<void> may_have(std::string_view name, std::string_view fault) const;
-    result<void> add(std::string_view name, std::unique_ptr<endpoint_plan> plan);
+    result<void> add(std::string_view name, detail::owned<endpoint_plan> plan);
     result<drain_account> drain_for(duration grace);
     template <typename E>
     posthaste::publisher<E> publisher_of(std::string_view topic, bool keeps) {
@@ -261,7 +262,7 @@ inline result<void> bus::may_have(std::string_view name, std::string_view fault)
     return {};
 }
 
-inline result<void> bus::add(std::string_view name, std::unique_ptr<endpoint_plan> plan) {
+inline result<void> bus::add(std::string_view name, detail::owned<endpoint_plan> plan) {
     address& at = core_->find_or_make(name);
     const std::lock_guard guard(core_->mutex);
     if (core_->draining.load(std::memory_order_relaxed))  // else drain() sees the endpoint
@@ -278,7 +279,7 @@ result<void> bus::try_handle(std::string_view name, const Mode& mode, Fn fn) {
     static_assert(sizeof...(Ms) > 0,
                   "bus.handle: name the messages; write bus.handle<M>(name, fn)");
     if (auto may = may_have(name, mode.fault()); !may) return may;
-    std::unique_ptr<handler> h;
+    detail::owned<handler> h;
     if constexpr (detail::redelivers<Mode>) {
         static_assert((detail::takes_const<Fn, Ms> && ...),
                       "at_least_once: the handler takes the message away, but it may be needed "
@@ -301,9 +302,9 @@ result<subscription> bus::try_subscribe(const topics& which, const Mode& mode, F
         if (const auto fault = name_fault(which.name()); !fault.empty())
             return detail::bad_name(which.name(), fault);
     }
-    std::unique_ptr<handler> h(new detail::subscriber_handler<Fn, E>(std::move(fn)));
+    detail::owned<handler> h(new detail::subscriber_handler<Fn, E>(std::move(fn)));
     const std::string name = which.is_named() ? which.name() : std::string();
-    auto s = std::make_unique<subscriber>(
+    auto s = detail::make_owned<subscriber>(
         core_->topics, which.pattern(), name,
         plan<const E>(name.empty() ? which.pattern() : name, std::move(h), mode));
     if (!core_->topics.add(*s, core_->draining, [&] {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/owned.hpp>
 #include <posthaste/run/thread_pool.hpp>
 #include <posthaste/serve/account.hpp>
 #include <posthaste/serve/address.hpp>
@@ -18,7 +19,6 @@
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -41,7 +41,7 @@ class bus_core : public std::enable_shared_from_this<bus_core> {
 public:
     explicit bus_core(bus_options o, executor* on)
         : options(o),
-          own(on ? nullptr : std::make_unique<thread_pool>(o.threads)),
+          own(on ? nullptr : detail::make_owned<thread_pool>(o.threads)),
           home(on ? *on : *own),
           dead(o.dead_letters) {}
     bus_core(const bus_core&) = delete;
@@ -50,8 +50,8 @@ public:
         const std::lock_guard guard(mutex);
         const auto found = addresses.find(name);
         if (found != addresses.end()) return *found->second;
-        auto made = std::make_unique<address>(std::string(name), home, draining, options.deadline,
-                                              weak_from_this());
+        auto made = detail::make_owned<address>(std::string(name), home, draining, options.deadline,
+                                                weak_from_this());
         made->later = &later;
         const std::string_view its_own = made->name;
         return *addresses.emplace(its_own, std::move(made)).first->second;
@@ -96,7 +96,7 @@ public:
         }
         sum.unheard = topics.unheard();
         std::sort(sum.endpoints.begin(), sum.endpoints.end(),
-                  [](const auto& a, const auto& b) { return a.endpoint < b.endpoint; });
+                  [](const auto& a, const auto& b) { return a.endpoint.compare(b.endpoint) < 0; });
         return sum;
     }
 
@@ -107,8 +107,8 @@ public:
         const std::lock_guard guard(drain_mutex);
         if (!drained) {
             come_to_rest(grace);
-            drain_account all = accounts(*rested_in_time);
-            all.in_time = *rested_in_time;
+            auto all = detail::make_owned<drain_account>(accounts(rested_in_time));
+            all->in_time = rested_in_time;
             drained = std::move(all);
         }
         return *drained;
@@ -137,7 +137,7 @@ public:
     }
 
     const bus_options options;
-    const std::unique_ptr<thread_pool> own;
+    const detail::owned<thread_pool> own;
     executor& home;
     posthaste::dead_letters dead;
     schedule later{dead};
@@ -145,11 +145,12 @@ public:
     std::atomic<bool> gone = false;  // the same
     switchboard topics;
     std::mutex mutex;  // guards the two below; addresses themselves stay where they are
-    std::unordered_map<std::string_view, std::unique_ptr<address>> addresses;  // by their own names
+    std::unordered_map<std::string_view, detail::owned<address>> addresses;  // by their own names
     std::vector<address*> with_endpoint;
     std::mutex drain_mutex;
-    std::optional<bool> rested_in_time;  // guarded by drain_mutex, as the next one
-    std::optional<drain_account> drained;
+    bool rested = false;  // guarded by drain_mutex, as the next two
+    bool rested_in_time = false;
+    detail::owned<drain_account> drained;
     std::atomic<const void*> drainer = nullptr;  // relaxed: each thread looks for itself alone
 
 private:
@@ -166,7 +167,7 @@ private:
     }
     // What drain() and end() do, once; needs no memory.
     void come_to_rest(duration grace) {
-        if (rested_in_time) return;
+        if (rested) return;
         drainer.store(&detail::this_thread(), std::memory_order_relaxed);
         rest_by_force(grace);
         drainer.store(nullptr, std::memory_order_relaxed);
@@ -182,15 +183,18 @@ private:
         rests_by(end);
         for_each_endpoint([](lazy_endpoint& e) { e.close(); });
         rested_in_time = rests_by(end);  // what came in just before has the rest of the grace
-        if (*rested_in_time) return;
+        rested = true;
+        if (rested_in_time) return;
         for_each_endpoint([](lazy_endpoint& e) { e.discard(); });
         stops_by(saturating_add(home.now(), std::chrono::milliseconds(100)));
     }
     bool any_busy() {
         if (topics.busy()) return true;
         const std::lock_guard guard(mutex);
-        return later.busy() || std::any_of(with_endpoint.begin(), with_endpoint.end(),
-                                           [](const address* a) { return !a->endpoint.idle(); });
+        if (later.busy()) return true;
+        for (const address* const a : with_endpoint)
+            if (!a->endpoint.idle()) return true;
+        return false;
     }
     std::uint64_t begun() {
         std::uint64_t sum = topics.begun();

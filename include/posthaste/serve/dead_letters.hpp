@@ -3,6 +3,7 @@
 
 #include <posthaste/base/failure.hpp>
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/owned.hpp>
 #include <posthaste/serve/envelope.hpp>
 #include <posthaste/serve/shared_message.hpp>
 
@@ -63,7 +64,7 @@ private:
     struct destroyer {
         void operator()(envelope* e) const noexcept { e->destroy(); }
     };
-    using content = std::unique_ptr<envelope, destroyer>;
+    using content = detail::owned<envelope, destroyer>;
 
     dead_letter(content e, std::string_view endpoint, takes_letters* from, failure reason,
                 time_point since, bool intact)

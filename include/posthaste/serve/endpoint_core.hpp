@@ -4,6 +4,7 @@
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/carry/mailbox.hpp>
+#include <posthaste/detail/owned.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/serve/account.hpp>
 #include <posthaste/serve/dead_letters.hpp>
@@ -20,7 +21,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -65,7 +65,7 @@ public:
         closed,
     };
 
-    endpoint_core(std::string name, executor& at, dead_letters& dead, std::unique_ptr<handler> h,
+    endpoint_core(std::string name, executor& at, dead_letters& dead, detail::owned<handler> h,
                   std::size_t capacity, when_full full) noexcept
         : name_(std::move(name)),
           home_(at),
@@ -81,7 +81,7 @@ public:
     /// From now on what is sent is delivered until the handler takes it. Before it is used.
     void deliver_at_least_once(redelivery how) {
         if (keeps_order()) how.in_place = how.attempts;
-        again_ = std::make_unique<redeliveries>(home_, how);
+        again_ = detail::make_owned<redeliveries>(home_, how);
     }
     /// Before it is used. Without a keeper it lives as long as the bus.
     void kept_by(endpoint_keeper& k) noexcept { keeper_ = &k; }
@@ -89,7 +89,7 @@ public:
     /// destroyed, while all of it is there still.
     void disown_letters() noexcept { dead_.forget(*this); }
     /// In place of the handler it was made with, with the same entries. Before it is used.
-    void take_over(std::unique_ptr<handler> h) noexcept { handler_ = std::move(h); }
+    void take_over(detail::owned<handler> h) noexcept { handler_ = std::move(h); }
 
     const std::string& name() const noexcept { return name_; }
     executor& home() const noexcept { return home_; }
@@ -477,9 +477,9 @@ private:
 
     POSTHASTE_NOINLINE const handler::entry* find_further(
         const detail::message_type& type) const noexcept {
-        const auto e = std::find_if(table_.begin(), table_.end(),
-                                    [&](const handler::entry& one) { return one.type == &type; });
-        return e != table_.end() ? &*e : nullptr;
+        for (const handler::entry& e : table_)
+            if (e.type == &type) return &e;
+        return nullptr;
     }
 
     ledger::lanes in_lanes() noexcept {
@@ -644,9 +644,9 @@ private:
         }
     } straight_;  // see put_straight(), go_straight()
     const std::span<const handler::entry> table_;
-    std::unique_ptr<handler> handler_;  // the lanes', until the bus is gone
+    detail::owned<handler> handler_;  // the lanes', until the bus is gone
     const when_full full_;
-    std::unique_ptr<redeliveries> again_;  // nullptr: a message is delivered once
+    detail::owned<redeliveries> again_;  // nullptr: a message is delivered once
     endpoint_keeper* keeper_ = nullptr;
     waiting_room room_;
 

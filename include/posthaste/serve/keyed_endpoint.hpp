@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/carry/mailbox.hpp>
+#include <posthaste/detail/owned.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
 
@@ -12,7 +13,6 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <memory>
 #include <mutex>
 #include <string>
 #include <type_traits>
@@ -29,7 +29,7 @@ namespace posthaste {
 template <typename KeyOf, typename Key, typename... Ms>
 class keyed_endpoint final : public endpoint_core {
 public:
-    keyed_endpoint(std::string name, executor& at, dead_letters& dead, std::unique_ptr<handler> h,
+    keyed_endpoint(std::string name, executor& at, dead_letters& dead, detail::owned<handler> h,
                    const keyed<KeyOf>& mode)
         : endpoint_core(std::move(name), at, dead, std::move(h), mode.capacity(), mode.full()),
           evicts_(mode.full() == when_full::drop_oldest),

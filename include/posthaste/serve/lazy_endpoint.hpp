@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/owned.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/serve/account.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
@@ -12,7 +13,6 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -27,7 +27,7 @@ public:
     virtual ~endpoint_plan() = default;
 
     /// Once. Throws bad_alloc: then nothing has changed. Runs no code of the user's.
-    virtual std::unique_ptr<endpoint_core> carry_out(std::string_view name) = 0;
+    virtual detail::owned<endpoint_core> carry_out(std::string_view name) = 0;
     /// How the first of its messages is handled.
     virtual const handler_entry& only() const noexcept = 0;
 };
@@ -38,19 +38,19 @@ namespace detail {
 template <typename Mode, typename... Ms>
 class plan_of final : public endpoint_plan {
 public:
-    plan_of(executor& at, dead_letters& dead, std::unique_ptr<handler> h, const Mode& mode)
+    plan_of(executor& at, dead_letters& dead, owned<handler> h, const Mode& mode)
         : home_(at), dead_(dead), handler_(std::move(h)), mode_(mode) {}
 
-    std::unique_ptr<endpoint_core> carry_out(std::string_view name) override {
+    owned<endpoint_core> carry_out(std::string_view name) override {
         // The handler comes last: where there is no memory for the rest it is still here.
-        auto made = make(std::string(name), std::make_unique<handler>(handler_->entries()));
+        auto made = make(std::string(name), make_owned<handler>(handler_->entries()));
         made->take_over(std::move(handler_));
         return made;
     }
     const handler_entry& only() const noexcept override { return handler_->entries().front(); }
 
 private:
-    std::unique_ptr<endpoint_core> make(std::string name, std::unique_ptr<handler> h) const {
+    owned<endpoint_core> make(std::string name, owned<handler> h) const {
         if constexpr (redelivers<Mode>) {
             auto made =
                 make_endpoint<Ms...>(std::move(name), home_, dead_, std::move(h), mode_.mode());
@@ -63,36 +63,33 @@ private:
 
     executor& home_;
     dead_letters& dead_;
-    std::unique_ptr<handler> handler_;
+    owned<handler> handler_;
     const Mode mode_;
 };
 
 /// An endpoint that was made at once.
 class carried_out final : public endpoint_plan {
 public:
-    explicit carried_out(std::unique_ptr<endpoint_core> made) noexcept : made_(std::move(made)) {}
-    std::unique_ptr<endpoint_core> carry_out(std::string_view) noexcept override {
-        return std::move(made_);
-    }
+    explicit carried_out(owned<endpoint_core> made) noexcept : made_(std::move(made)) {}
+    owned<endpoint_core> carry_out(std::string_view) noexcept override { return std::move(made_); }
     const handler_entry& only() const noexcept override { return made_->only(); }
 
 private:
-    std::unique_ptr<endpoint_core> made_;
+    owned<endpoint_core> made_;
 };
 
 /// Made at once where the mode is more than bytes: to copy it may run code of the user's, as that
 /// of a function that gives a message's key.
 template <typename Mode, typename... Ms>
-std::unique_ptr<endpoint_plan> make_plan(std::string_view name, executor& at, dead_letters& dead,
-                                         std::unique_ptr<handler> h, const Mode& mode) {
+owned<endpoint_plan> make_plan(std::string_view name, executor& at, dead_letters& dead,
+                               owned<handler> h, const Mode& mode) {
     if constexpr (for_any_messages<Mode>) {
-        return std::unique_ptr<endpoint_plan>(new plan_of<Mode>(at, dead, std::move(h), mode));
+        return owned<endpoint_plan>(new plan_of<Mode>(at, dead, std::move(h), mode));
     } else if constexpr (std::is_trivially_copyable_v<Mode>) {
-        return std::unique_ptr<endpoint_plan>(
-            new plan_of<Mode, Ms...>(at, dead, std::move(h), mode));
+        return owned<endpoint_plan>(new plan_of<Mode, Ms...>(at, dead, std::move(h), mode));
     } else {
         plan_of<Mode, Ms...> plan(at, dead, std::move(h), mode);
-        return std::unique_ptr<endpoint_plan>(new carried_out(plan.carry_out(name)));
+        return owned<endpoint_plan>(new carried_out(plan.carry_out(name)));
     }
 }
 
@@ -106,7 +103,7 @@ std::unique_ptr<endpoint_plan> make_plan(std::string_view name, executor& at, de
 class lazy_endpoint {
 public:
     lazy_endpoint() = default;
-    explicit lazy_endpoint(std::unique_ptr<endpoint_plan> p) noexcept : plan_(std::move(p)) {}
+    explicit lazy_endpoint(detail::owned<endpoint_plan> p) noexcept : plan_(std::move(p)) {}
     lazy_endpoint(const lazy_endpoint&) = delete;
     ~lazy_endpoint() {
         disown_letters();
@@ -114,7 +111,7 @@ public:
     }
 
     /// From now on there is one, though it may not be made yet. False: there was one before.
-    bool give(std::unique_ptr<endpoint_plan>&& p) noexcept {
+    bool give(detail::owned<endpoint_plan>&& p) noexcept {
         const std::lock_guard guard(lock_);
         if (planned()) return false;
         plan_ = std::move(p);
@@ -154,7 +151,7 @@ public:
         if (endpoint_core* const e = made_or([this] { discards_ = true; })) e->discard();
     }
     void forget_handler() noexcept {
-        std::unique_ptr<endpoint_plan> gone;  // after the lock: the handler is the user's
+        detail::owned<endpoint_plan> gone;  // after the lock: the handler is the user's
         if (endpoint_core* const e = made_or([&] { gone = std::move(plan_); })) e->forget_handler();
     }
     bool rests() const noexcept {
@@ -201,7 +198,7 @@ private:
     // (1) releases an endpoint, as it was made, to those who find it, who acquire it.
     // relaxed: under lock_, which guards all below; or where nobody else is about.
     std::atomic<endpoint_core*> made_ = nullptr;
-    std::unique_ptr<endpoint_plan> plan_;
+    detail::owned<endpoint_plan> plan_;
     mutable detail::spin_lock lock_;
     bool closed_ = false, discards_ = false;
     bool disowned_ = false;

@@ -1,6 +1,7 @@
 // The endpoint that a mode asks for.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/owned.hpp>
 #include <posthaste/serve/dead_letters.hpp>
 #include <posthaste/serve/handler.hpp>
 #include <posthaste/serve/keyed_endpoint.hpp>
@@ -11,7 +12,6 @@
 #include <concepts>
 #include <cstddef>
 #include <functional>
-#include <memory>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -21,12 +21,12 @@ namespace posthaste::detail {
 
 /// `h` takes the messages Ms; a const M is one that many share.
 template <typename... Ms, typename Mode>
-std::unique_ptr<endpoint_core> make_endpoint(std::string name, executor& at, dead_letters& dead,
-                                             std::unique_ptr<handler> h, const Mode& mode) {
+owned<endpoint_core> make_endpoint(std::string name, executor& at, dead_letters& dead,
+                                   owned<handler> h, const Mode& mode) {
     if constexpr (std::same_as<Mode, serial_mode>) {
-        return std::make_unique<serial_endpoint>(std::move(name), at, dead, std::move(h), mode);
+        return make_owned<serial_endpoint>(std::move(name), at, dead, std::move(h), mode);
     } else if constexpr (std::same_as<Mode, parallel>) {
-        return std::make_unique<parallel_endpoint>(std::move(name), at, dead, std::move(h), mode);
+        return make_owned<parallel_endpoint>(std::move(name), at, dead, std::move(h), mode);
     } else {
         using key_of = std::remove_cvref_t<decltype(mode.key_of())>;
         static_assert((std::invocable<const key_of&, const Ms&> && ...),
@@ -38,7 +38,7 @@ std::unique_ptr<endpoint_core> make_endpoint(std::string name, executor& at, dea
             requires(const key& k) {
                 { std::hash<key>()(k) } -> std::convertible_to<std::size_t>;
             }, "keyed: the key has no std::hash; choose another key, or specialise std::hash");
-        return std::unique_ptr<endpoint_core>(
+        return owned<endpoint_core>(
             new keyed_endpoint<key_of, key, Ms...>(std::move(name), at, dead, std::move(h), mode));
     }
 }

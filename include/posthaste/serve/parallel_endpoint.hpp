@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/carry/work_queue.hpp>
+#include <posthaste/detail/owned.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
 
 #include <atomic>
@@ -9,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
@@ -21,8 +21,8 @@ namespace posthaste {
 /// free.
 class parallel_endpoint final : public endpoint_core {
 public:
-    parallel_endpoint(std::string name, executor& at, dead_letters& dead,
-                      std::unique_ptr<handler> h, const parallel& mode)
+    parallel_endpoint(std::string name, executor& at, dead_letters& dead, detail::owned<handler> h,
+                      const parallel& mode)
         : endpoint_core(std::move(name), at, dead, std::move(h), mode.capacity(), mode.full()),
           queue_(static_cast<std::uint32_t>(mode.count())),
           free_((mode.count() + 63) / 64) {

@@ -3,6 +3,7 @@
 
 #include <posthaste/carry/mailbox.hpp>
 #include <posthaste/detail/config.hpp>
+#include <posthaste/detail/owned.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
 #include <posthaste/serve/reentry.hpp>
@@ -10,7 +11,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
-#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -20,11 +20,11 @@ namespace posthaste {
 /// The endpoint behind `serial`: a mailbox, and the one lane that holds its claim.
 class serial_endpoint final : public endpoint_core {
 public:
-    serial_endpoint(std::string name, executor& at, dead_letters& dead, std::unique_ptr<handler> h,
+    serial_endpoint(std::string name, executor& at, dead_letters& dead, detail::owned<handler> h,
                     const serial_mode& mode)
         : endpoint_core(std::move(name), at, dead, std::move(h), mode.capacity(), mode.full()),
           evicts_(mode.full() == when_full::drop_oldest),
-          reentry_(mode.is_reentrant() ? std::make_unique<reentry>(*this) : nullptr) {
+          reentry_(mode.is_reentrant() ? detail::make_owned<reentry>(*this) : nullptr) {
         if (!evicts_ && !reentry_) go_straight(box_, lane_);
     }
 
@@ -47,7 +47,7 @@ public:
         return way;
     }
     bool held_by(const call_chain& c) const noexcept override { return c.count(*this) != 0; }
-    bool reentrant() const noexcept override { return reentry_ != nullptr; }
+    bool reentrant() const noexcept override { return bool(reentry_); }
     lane* reenter() noexcept override { return reentry_->claim(); }
     bool reenter(envelope& e) noexcept override {
         reentry::extra_lane* const l = reentry_->claim();
@@ -130,7 +130,7 @@ private:
     // In looks, times per_look. relaxed: a guess, each as good as another.
     std::atomic<unsigned> patience_ = 4 * per_look;
     lane lane_{*this};
-    const std::unique_ptr<reentry> reentry_;  // nullptr: not reentrant
+    const detail::owned<reentry> reentry_;  // nullptr: not reentrant
 };
 
 }  // namespace posthaste

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/carry/topic_tree.hpp>
+#include <posthaste/detail/owned.hpp>
 #include <posthaste/serve/account.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
 #include <posthaste/serve/lazy_endpoint.hpp>
@@ -9,7 +10,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <utility>
 
@@ -48,11 +48,11 @@ public:
     /// Held twice: by the switchboard, and by the handle to come.
     /// Without a name it is called by its pattern.
     subscriber(switchboard& on, std::string pattern, const std::string& name,
-               std::unique_ptr<endpoint_plan> p)
+               detail::owned<endpoint_plan> p)
         : leaf(std::move(pattern)),
           subscriber_link(false),
           on_(on),
-          name_(name.empty() ? nullptr : std::make_unique<const std::string>(name)),
+          name_(name.empty() ? nullptr : detail::make_owned<const std::string>(name)),
           how_(p->only()),
           endpoint_(std::move(p)) {}
 
@@ -121,7 +121,7 @@ private:
     void destroy() noexcept;
 
     switchboard& on_;
-    const std::unique_ptr<const std::string> name_;  // nullptr: the pattern
+    const detail::owned<const std::string> name_;  // nullptr: the pattern
     const handler_entry& how_;
     lazy_endpoint endpoint_;
     event retired_;
