@@ -22,7 +22,7 @@ public:
     explicit probation(int probes) : slots_(static_cast<std::size_t>(probes)) {}
 
     void start() noexcept {
-        std::fill(slots_.begin(), slots_.end(), slot{});
+        for (slot& s : slots_) s = {};
         well_ = ill_ = 0;
     }
     /// A ticket for one more probe; 0 where as many as there may be are under way or have ended.
@@ -52,9 +52,9 @@ public:
     bool passed() const noexcept { return well_ > slots_.size() / 2; }
     bool failed() const noexcept { return ill_ >= slots_.size() - slots_.size() / 2; }
     std::size_t under_way() const noexcept {
-        return slots_.size() -
-               static_cast<std::size_t>(std::count_if(slots_.begin(), slots_.end(),
-                                                      [](const slot& s) { return s.ticket == 0; }));
+        std::size_t n = 0;
+        for (const slot& s : slots_) n += s.ticket != 0;
+        return n;
     }
     /// When the first of their leases runs out.
     time_point next_end() const noexcept {

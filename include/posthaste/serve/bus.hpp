@@ -248,7 +248,7 @@ inline account bus::counts(std::string_view name) const {
     });
     if (found) return a;
     for (const auto& [who, messages] : core_->topics.accounts())
-        if (who.first == name) a += messages;
+        if (who.name == name) a += messages;
     return a;
 }
 

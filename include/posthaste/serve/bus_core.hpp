@@ -91,7 +91,7 @@ public:
         });
         sum.scheduled = later.given_up();
         for (const auto& [who, messages] : topics.accounts(at_rest)) {
-            sum.subscribers.push_back({who.first, who.second, messages});
+            sum.subscribers.push_back({who.name, who.pattern, messages});
             sum.total += messages;
         }
         sum.unheard = topics.unheard();

@@ -3,9 +3,9 @@
 
 #include <posthaste/detail/recycler.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 namespace posthaste {
@@ -40,7 +40,7 @@ public:
             to = more_ = static_cast<link*>(detail::allocate((before + 1) * sizeof(link)));
             if (!to) return;
         }
-        if (before != 0) std::copy_n(outer->begin(), before, to);
+        if (before != 0) std::memcpy(to, outer->begin(), before * sizeof(link));
         to[before] = by;
         count_ = static_cast<std::uint32_t>(before + 1);
         bus_ = before == 0 || outer->bus_ == bus ? bus : nullptr;
@@ -49,12 +49,15 @@ public:
     bool empty() const noexcept { return count_ == 0; }
     std::span<const link> links() const noexcept { return {begin(), count_}; }
     bool has(const lane& l) const noexcept {
-        return std::any_of(begin(), begin() + count_, [&](const link& k) { return k.by == &l; });
+        for (const link& k : links())
+            if (k.by == &l) return true;
+        return false;
     }
     /// How many lanes of this endpoint.
     std::size_t count(const endpoint_core& e) const noexcept {
-        return static_cast<std::size_t>(
-            std::count_if(begin(), begin() + count_, [&](const link& k) { return k.at == &e; }));
+        std::size_t n = 0;
+        for (const link& k : links()) n += k.at == &e;
+        return n;
     }
     /// All are of that bus: as long as it is there, so are they.
     bool within(const void* bus) const noexcept { return bus_ == bus; }

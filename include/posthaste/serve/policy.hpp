@@ -160,13 +160,13 @@ inline constexpr bool repeats_within_hedge<policies<Ps...>> = policies<Ps...>::r
 /// Those of a client that hedges in two: outside, and for each request.
 inline call_settings parted(call_settings all) {
     if (!all.hedge) return all;
-    const auto from = all.layers.begin() + static_cast<std::ptrdiff_t>(all.hedged_from);
-    if (from != all.layers.end() || all.watch) {
-        call_settings inner{forever, {from, all.layers.end()}};
-        inner.watch = all.watch;
+    call_settings inner{forever};
+    for (std::size_t i = all.hedged_from; i != all.layers.size(); ++i)
+        inner.layers.push_back(all.layers[i]);
+    while (all.layers.size() != all.hedged_from) all.layers.pop_back();
+    inner.watch = all.watch;
+    if (!inner.layers.empty() || inner.watch)
         all.inner = std::make_shared<const call_settings>(std::move(inner));
-    }
-    all.layers.erase(from, all.layers.end());
     return all;
 }
 

@@ -30,7 +30,13 @@ namespace posthaste {
 class switchboard {
 public:
     /// What somebody is called, and the pattern that he listens to.
-    using key = std::pair<std::string, std::string>;
+    struct key {
+        std::string name, pattern;
+        friend bool operator<(const key& a, const key& b) noexcept {
+            const int order = a.name.compare(b.name);
+            return order != 0 ? order < 0 : a.pattern.compare(b.pattern) < 0;
+        }
+    };
     static constexpr std::size_t max_past = 1024;
 
     switchboard() = default;
@@ -70,7 +76,7 @@ public:
         if (a.accepted + a.refused == 0) return;
         detail::guarded(
             [&] {
-                key of(s.name(), s.pattern());
+                key of{s.name(), s.pattern()};
                 if (past_.size() >= max_past && !past_.contains(of)) of = {"(unsubscribed)", ">"};
                 past_[std::move(of)] += a;
             },
@@ -145,8 +151,8 @@ public:
     template <typename M, typename F>
     void for_each_latest(std::string_view pattern, F f) {
         for (const auto& [of, latest] : kept_) {
-            if (of.first != &detail::type_of<M> || !latest.template get<M>()) continue;
-            if (topic_matches(pattern, of.second)) f(*latest.template get<M>());
+            if (of.type != &detail::type_of<M> || !latest.template get<M>()) continue;
+            if (topic_matches(pattern, of.topic)) f(*latest.template get<M>());
         }
     }
 
@@ -205,6 +211,14 @@ public:
     }
 
 private:
+    struct kept_place {
+        const detail::message_type* type;
+        std::string topic;
+        friend bool operator<(const kept_place& a, const kept_place& b) noexcept {
+            if (a.type != b.type) return std::less<>()(a.type, b.type);
+            return a.topic.compare(b.topic) < 0;
+        }
+    };
     // A place in the list, behind the one it has come to: that may go meanwhile, and others come.
     class walker : detail::subscriber_link {
     public:
@@ -304,7 +318,7 @@ private:
     std::size_t line_count_ = 128;
     std::size_t removed_ = 0;  // since old listeners were taken away
     std::size_t evicted_ = 0;
-    std::map<std::pair<const detail::message_type*, std::string>, kept_message> kept_;
+    std::map<kept_place, kept_message> kept_;
     std::map<key, account> past_;  // of those that have gone
     account untold_;  // the same, where there was no memory to tell whose
     std::uint64_t past_begun_ = 0;
