@@ -536,3 +536,45 @@ TEST_CASE("stream: a producer that blocks its thread does not keep what it has y
         CHECK(**second == 2);
     });
 }
+
+namespace {
+struct cancels {  // the stream it came by, when it goes
+    std::unique_ptr<std::optional<stream<cancels>>*> of;
+    explicit cancels(std::optional<stream<cancels>>& s)
+        : of(std::make_unique<std::optional<stream<cancels>>*>(&s)) {}
+    cancels(cancels&&) noexcept = default;
+    ~cancels() {
+        if (of && **of) (**of)->cancel();
+    }
+};
+struct many_of_them {
+    using reply = stream<cancels>;
+};
+}  // namespace
+
+TEST_CASE("stream: its values may cancel it when they go") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    std::optional<stream<cancels>> values;
+    int made = 0;
+    app.handle<many_of_them>("many", [&](many_of_them) -> stream<cancels> {
+        for (; made != 10; ++made) {
+            cancels one(values);
+            co_yield std::move(one);
+        }
+    });
+    app.run([&]() -> task<> {
+        auto r = co_await app.client<many_of_them>("many").call();
+        REQUIRE(r);
+        values.emplace(*std::move(r));
+        {
+            const auto first = co_await values->next();
+            REQUIRE(first);
+            CHECK(first->has_value());
+        }
+        const auto none = co_await values->next();
+        CHECK(outcome(none) == "cancelled, unknown");
+    });
+    CHECK(made == 10);
+}

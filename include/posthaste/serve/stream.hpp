@@ -126,7 +126,10 @@ public:
     /// The consumer drops what it has not taken.
     void drop() noexcept {
         give_up();
-        for (std::optional<T> value; take(value);) {}
+        for (bool more = true; more;) {
+            std::optional<T> value;  // goes when the place is free: it may be what calls this again
+            more = take(value);
+        }
     }
 
 private:
@@ -152,7 +155,7 @@ private:
     }
 
     std::array<std::optional<T>, capacity> places_;
-    std::size_t last_ = 0;   // the producer's, with the free places
+    std::size_t last_ = 0;  // the producer's, with the free places
     std::size_t first_ = 0;  // the consumer's, with the others
 };
 
