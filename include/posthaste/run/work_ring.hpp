@@ -44,6 +44,7 @@ public:
         std::uint32_t tail = tail_.load(std::memory_order_relaxed);
         const std::uint32_t head = head_.load(std::memory_order_acquire);  // (1)
         POSTHASTE_ASSERT(all.size() <= capacity - (tail - head));
+        static_cast<void>(head);  // the load is wanted for its order
         for (work* const w : all) slots_[tail++ % capacity].store(w, std::memory_order_relaxed);
         tail_.exchange(tail, std::memory_order_seq_cst);  // (2)
     }
