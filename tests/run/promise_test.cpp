@@ -106,6 +106,40 @@ TEST_CASE("promise: one that was started quietly tells its end only if that is e
     }
 }
 
+TEST_CASE("promise: who starts a task hears, before it is left alone, that it has not ended") {
+    testing::no_frames_left frames;
+    simulation world;
+    starter s(world);
+    int told = 0;
+    event ready;
+    const auto body = [&](bool waits) -> task<> {
+        if (waits) static_cast<void>(co_await ready.wait());
+    };
+    const auto start = [&](task<>& t) {
+        s.place(t);
+        const auto h = std::coroutine_handle<detail::task_promise<void>>::from_promise(t.promise());
+        return t.promise().start_quietly(h, [&] { ++told; });
+    };
+    task<> ends = body(false);
+    CHECK(start(ends));
+    CHECK(told == 0);
+
+    task<> stands = body(true);
+    CHECK_FALSE(start(stands));
+    CHECK(told == 1);
+    ready.set();
+    world.run_until_idle();
+    CHECK(s.ends == 1);
+
+    task<> too_deep = body(false);
+    const unsigned depth = std::exchange(detail::this_thread().depth, detail::max_depth);
+    CHECK_FALSE(start(too_deep));
+    detail::this_thread().depth = depth;
+    CHECK(told == 2);
+    world.run_until_idle();
+    CHECK(s.ends == 2);
+}
+
 TEST_CASE("promise: a task that is posted begins when its executor comes to it") {
     testing::no_frames_left frames;
     simulation world;

@@ -96,10 +96,18 @@ public:
 
     /// Starts it here, on top of what runs; true if it has ended. Otherwise whoever ends it calls
     /// `ended`, and it must not be touched any more.
-    POSTHASTE_OF_THIS_THREAD bool start_here() noexcept { return start(self, this); }
+    POSTHASTE_OF_THIS_THREAD bool start_here() noexcept {
+        return start(self, this, [] {});
+    }
     /// The same; `ended` is not called if it ends on the starter's very stack. `h` is its own.
     POSTHASTE_OF_THIS_THREAD bool start_quietly(std::coroutine_handle<> h) noexcept {
-        return start(h, h.address());
+        return start(h, h.address(), [] {});
+    }
+    /// The same; `before` is called if it has not ended, while whoever ends it leaves the rest to
+    /// its starter still.
+    template <typename F>
+    POSTHASTE_OF_THIS_THREAD bool start_quietly(std::coroutine_handle<> h, F before) noexcept {
+        return start(h, h.address(), before);
     }
     /// At its end: true if its starter will see to the rest.
     bool starter_is_here() noexcept { return ends_on_starter() || ends_elsewhere(); }
@@ -130,16 +138,20 @@ protected:
 private:
     // Of one thread, `started` says which coroutine was started last, and how: by its promise, or
     // quietly, by its frame.
-    POSTHASTE_ALWAYS_INLINE bool start(std::coroutine_handle<> h, const void* mark) noexcept {
+    template <typename F>
+    POSTHASTE_ALWAYS_INLINE bool start(std::coroutine_handle<> h, const void* mark,
+                                       F before) noexcept {
         thread_state& here = this_thread_inlined();
         const unsigned depth = here.depth;
-        if (depth >= max_depth) return start_by_transfer();
+        if (depth >= max_depth) return before(), start_by_transfer();
         here.depth = depth + 1;
         const void* const below = std::exchange(here.started, mark);
         h.resume();
         here.started = below;
         here.depth = depth;
-        return phase_.load(std::memory_order_acquire) == phase::over || leave_alone();  // (1)
+        if (phase_.load(std::memory_order_acquire) == phase::over) return true;  // (1)
+        before();
+        return leave_alone();
     }
     POSTHASTE_OF_THIS_THREAD bool ends_quietly(std::coroutine_handle<> h) noexcept {
         if (this_thread_inlined().started != h.address()) return false;
