@@ -25,6 +25,11 @@ struct ask {
     using reply = int;
     int n;
 };
+struct again {  // may be called so
+    using reply = int;
+    static constexpr bool idempotent = true;
+    int n;
+};
 struct note {
     int n;
 };
@@ -120,6 +125,106 @@ TEST_CASE("direct_call: a failure on a pool is the same") {
     CHECK(outcome(thrown) == "handler failed, complete");
     CHECK(thrown.error().message() == "handler failed at throws: no such");
     CHECK(app.counts("throws").failed == 1);
+}
+
+TEST_CASE("direct_call: a handler that can stand still ends the same whether it did or not") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    const bool waits = GENERATE(false, true);
+    const auto pause = [waits]() -> task<> {
+        if (waits) static_cast<void>(co_await sleep_for(1ms));
+    };
+    app.handle<ask>("value", [&](ask a) -> task<int> {
+        co_await pause();
+        co_return a.n;
+    });
+    app.handle<note>("note", [&](note) -> task<> { co_await pause(); });
+    app.handle<parcel>("parcel", [&](parcel p) -> task<std::unique_ptr<int>> {
+        co_await pause();
+        co_return std::move(p.what);
+    });
+    app.handle<large>("large", [&](const large& l) -> task<std::size_t> {
+        co_await pause();
+        co_return l.bytes.size();
+    });
+    app.handle<ask>("refuses", [&](ask) -> task<result<int>> {
+        co_await pause();
+        co_return failure(code::rejected, effect::none, "no");
+    });
+    app.handle<ask>("throws", [&](ask) -> task<int> {
+        co_await pause();
+        throw std::out_of_range("no such");
+    });
+    app.handle<ask>("no_task", [&](ask) { return task<int>(); });
+    app.handle<ask>("throws_first", [&](ask) -> task<int> { throw std::out_of_range("no task"); });
+    app.handle<ask>("with_context",
+                    [&](ask a, context& c) { return a.n + static_cast<int>(c.attempt()); });
+    for (int i = 0; i != 2; ++i) {
+        CHECK(*call<ask>(app, "value", 7) == 7);
+        CHECK(call<note>(app, "note", 7));
+        CHECK(**call<parcel>(app, "parcel", std::make_unique<int>(7)) == 7);
+        CHECK(*call<large>(app, "large", std::array<char, 1024>{}) == 1024);
+        auto refused = call<ask>(app, "refuses", 1);
+        CHECK(outcome(refused) == "rejected, complete");
+        CHECK(refused.error().message() == "rejected at refuses: no");
+        auto thrown = call<ask>(app, "throws", 1);
+        CHECK(thrown.error().message() == "handler failed at throws: no such");
+        CHECK_THROWS_AS(std::move(thrown).or_throw(), std::out_of_range);
+        CHECK(outcome(call<ask>(app, "no_task", 1)) == "no reply, complete");
+        auto at_first = call<ask>(app, "throws_first", 1);
+        CHECK(at_first.error().message() == "handler failed at throws_first: no task");
+        CHECK(*call<ask>(app, "with_context", 7) == 8);
+    }
+    for (const char* name : {"value", "note", "parcel", "large", "with_context"}) {
+        CHECK(app.counts(name).accepted == 2);
+        CHECK(app.counts(name).handled == 2);
+    }
+    for (const char* name : {"refuses", "throws", "no_task", "throws_first"}) {
+        CHECK(app.counts(name).accepted == 2);
+        CHECK(app.counts(name).failed == 2);
+        CHECK(app.counts(name).left == 0);
+    }
+}
+
+TEST_CASE("direct_call: what fails at once is known by the same when it is called again") {
+    simulation sim;
+    bus app(sim);
+    std::vector<message_id> known;
+    app.handle<again>("late", [&](again a, context& c) -> task<result<int>> {
+        known.push_back(c.message_id());
+        if (known.size() < 3) co_return failure(code::unavailable, effect::none);
+        co_return a.n;
+    });
+    const auto to = app.client<again>("late", retry());
+    CHECK(*app.run([&]() -> task<result<int>> { co_return co_await to.call(7); }) == 7);
+    REQUIRE(known.size() == 3);
+    CHECK(known[0]);
+    CHECK(known[1] == known[0]);
+    CHECK(known[2] == known[0]);
+}
+
+TEST_CASE(
+    "direct_call: a handler is asked to stop at the end of the grace though it began at once") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    bool asked = false;
+    app.handle<ask>("waits", [&](ask a, context& c) -> task<int> {
+        const auto slept = co_await sleep_for(1h);
+        asked = !slept && c.stop_requested();
+        co_return a.n;
+    });
+    launched caller(sim, [](bus& b) -> task<result<int>> {
+        co_return co_await b.client<ask>("waits", deadline(forever)).call(1);
+    }(app));
+    sim.advance(1ms);
+    CHECK(app.counts("waits").left == 1);
+    static_cast<void>(app.drain(10ms));
+    sim.advance(1s);
+    CHECK(asked);
+    CHECK(caller.done());
+    CHECK(app.counts("waits").left == 0);
 }
 
 TEST_CASE("direct_call: counted as any other, and under way while the handler runs") {

@@ -44,7 +44,7 @@ struct address {
         return {to, to ? to->find(type) : nullptr, no_memory};
     }
     /// While the bus drains, only what already runs on it may still send.
-    bool shut() const noexcept {
+    POSTHASTE_ALWAYS_INLINE bool shut() const noexcept {
         return gone.load(std::memory_order_relaxed) ||
                (draining.load(std::memory_order_relaxed) && !home.here());
     }

@@ -16,11 +16,63 @@
 
 namespace posthaste {
 
-/// What all calls do that direct_call does not have answered at once, whatever their types: finds
-/// the endpoint, has the handler run at once if it is idle here, else stands still until one of
-/// reply, deadline and stop ends it.
+/// What all calls do that are not over at once, whatever their types: find the endpoint, and stand
+/// still until one of reply, deadline and stop ends it.
 class call_site {
 public:
+    /// What became of a call that might begin at once.
+    enum class beginning : unsigned char {
+        no,  ///< nothing has happened
+        answered,  ///< in the envelope, which is the caller's alone
+        stands,  ///< a call_site is to be made of it
+        gone,  ///< its caller was taken elsewhere
+    };
+    /// Has a handler begin, at once and on top of its caller, if a lane is free for it: then it may
+    /// end without ever a call_site. If that takes long, `below.expire` makes one, and ends it.
+    /// Requires   e.how; f is at the endpoint's home.
+    POSTHASTE_ALWAYS_INLINE static beginning begin_at_once(endpoint_core& to, envelope& e,
+                                                           request& r, caller_below& below,
+                                                           frame& f, duration allowance) noexcept {
+        if (r.handled_at_once == request::at_once::barred ||
+            detail::this_thread_inlined().depth >= detail::max_depth)
+            return beginning::no;
+        r.caller = &f;
+        const context& ctx = *f.under;
+        if (ctx.lane_) ctx.lane_->lead(r.chain);
+        lane* l = to.claim_straight(e);
+        if (!l && ctx.lane_ && to.reentrant() && to.held_by(r.chain)) l = to.reenter();
+        if (!l) return beginning::no;
+        const time_point bound = r.deadline = ctx.deadline();
+        l->prepare(e, r, bound, allowance);
+        home& at = to.home();
+        const bool watched = to.is_watched();
+        if (watched) {  // from now on the caller may go on elsewhere
+            below.allowance = allowance, below.deadline = bound;
+            at.watch(below);
+        }
+        const bool ended = l->run_inline(e, below);
+        const bool gone = watched && !at.unwatch(below);
+        if (ended) l->end_inline(e, gone);
+        if (gone) return beginning::gone;
+        r.deadline = bound;
+        return ended ? beginning::answered : beginning::stands;
+    }
+
+    /// Of one that was begun, and is not over.
+    call_site(const address& to, endpoint_core& at, envelope& e, request& r, duration allowance,
+              std::shared_ptr<const void> kept) noexcept
+        : to_(to),
+          kept_(std::move(kept)),
+          envelope_(&e),
+          request_(&r),
+          allowance_(allowance),
+          stage_(stage::under_way),
+          endpoint_(&at),
+          caller_(r.caller),
+          by_(caller_->under->lane_) {}
+    /// Then, on its caller's thread. As begin().
+    bool go_on_standing(frame& f) noexcept { return stand(f, request_->deadline, allowance_); }
+
     call_site(const address& to, envelope* e, request* r, duration allowance) noexcept
         : to_(to), envelope_(e), request_(r), allowance_(allowance) {}
     call_site(call_site&& not_yet) noexcept
@@ -55,21 +107,20 @@ public:
         endpoint_ = route.to;
         envelope_->how = route.how;
         by_ = ctx.lane_;
-        if (by_) by_->lead(request_->chain);
-        lane* here = nullptr;  // which handles it at once, on this thread
-        const bool can_be = f.at == static_cast<home*>(&endpoint_->home()) &&
-                            request_->handled_at_once != request::at_once::barred &&
-                            detail::this_thread_inlined().depth < detail::max_depth;
-        if (can_be && !request_->only_room && !route.how->streams)
-            here = endpoint_->claim(*envelope_);
-        if (!here) {
-            const bool stands = go_elsewhere(f, can_be, here);
-            if (!here) return stands;
-        } else if (route.how->suspends) {
-            kept_ = to_.owner.lock();
+        if (by_ && request_->chain.empty()) by_->lead(request_->chain);
+        kept_ = to_.owner.lock();
+        if (!by_ || request_->only_room || !endpoint_->held_by(request_->chain))
+            return queue(f, when_due(f));
+        // The handlers that wait for this call hold all lanes that could take it.
+        if (!endpoint_->reentrant()) {
+            endpoint_->count_refused();
+            return refuse(code::would_deadlock);
         }
+        const time_point due = when_due(f);
+        request_->deadline = due;
+        if (!endpoint_->reenter(*envelope_)) return refuse(code::closed);
         stage_ = stage::under_way;
-        return run_inline(*here, f);
+        return stand(f, due);
     }
 
     /// How it ended, at the caller's, once. False: there is no answer in the envelope; ask why().
@@ -143,55 +194,6 @@ private:
         return std::min(bound, saturating_add(request_->asked_at, allowance_));
     }
 
-    bool run_inline(lane& l, frame& f) noexcept {
-        const time_point bound = f.under->deadline();
-        struct watched : inline_call {
-            call_site& of;
-            explicit watched(call_site& c) noexcept : of(c) {}
-        } call(*this);
-        call.allowance = allowance_;
-        call.deadline = bound;
-        call.expire = [](inline_call& c) noexcept {
-            call_site& site = static_cast<watched&>(c).of;
-            request& r = *site.request_;
-            frame& caller = *r.caller;
-            r.deadline = c.deadline;  // says how late the reply will be
-            if (!site.kept_) site.kept_ = site.to_.owner.lock();
-            const bool won = r.cell.settle(ending::expired).won;
-            if (won) caller.wake();
-            return won;
-        };
-        home& at = *f.at;
-        envelope& e = *envelope_;
-        request_->deadline = bound;
-        l.prepare(e, bound, allowance_);
-        at.watch(call);  // from now on the caller may go on elsewhere: *this may be gone
-        const bool ended = l.run_inline(e);
-        if (!at.unwatch(call)) return true;  // it has
-        if (ended) return false;
-        request_->deadline = bound;
-        return stand(f, bound, allowance_);
-    }
-    // `here`: set where its handler is to run at once, after all; else true: it stands still.
-    POSTHASTE_NOINLINE bool go_elsewhere(frame& f, bool can_be_here, lane*& here) noexcept {
-        kept_ = to_.owner.lock();
-        if (!by_ || request_->only_room || !endpoint_->held_by(request_->chain))
-            return queue(f, when_due(f));
-        // The handlers that wait for this call hold all lanes that could take it.
-        if (!endpoint_->reentrant()) {
-            endpoint_->count_refused();
-            return refuse(code::would_deadlock);
-        }
-        if (can_be_here) {
-            here = endpoint_->reenter();
-            return !here && refuse(code::closed);
-        }
-        const time_point due = when_due(f);
-        request_->deadline = due;
-        if (!endpoint_->reenter(*envelope_)) return refuse(code::closed);
-        stage_ = stage::under_way;
-        return stand(f, due);
-    }
     bool queue(frame& f, time_point due) noexcept {
         request_->deadline = due;
         if (request_->watch) {

@@ -1,5 +1,6 @@
 // One request, and nothing between it and its caller.  SPDX-License-Identifier: BSL-1.0
 #pragma once
+// long: the ways a call may go, from one to the next, in one piece.
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/detail/config.hpp>
@@ -17,43 +18,42 @@
 
 namespace posthaste::detail {
 
-/// The endpoint, if it is at the caller's home, and how it handles the message, if its handler can
-/// neither stand still nor be asked to stop.
-struct way_at_once {
-    POSTHASTE_ALWAYS_INLINE way_at_once(const address& address, const message_type& type,
-                                        const frame& f, bool may_be_watched) noexcept
-        : to(address.endpoint.made()) {
-        if (!to || f.at != static_cast<home*>(&to->home())) return;
-        const handler_entry* const entry = to->find(type);
-        if (!entry || !entry->at_once) return;
-        watched = to->is_watched();
-        if (watched && !may_be_watched) return;
-        if (address.shut() || f.under->stop_requested()) return;
-        if (!f.under->over()) how = entry;
-    }
-    endpoint_core* const to;
-    bool watched = false;
-    const handler_entry* how = nullptr;  // nullptr: it is to go another way
-};
-/// Not `answered`: nothing has happened. `watched`: it might be by answer_watched().
-POSTHASTE_NOINLINE inline endpoint_core::at_once answer_at_once(const address& to,
-                                                                const message_type& type,
-                                                                const frame& f, void* message,
-                                                                void* answer) noexcept {
-    using at_once = endpoint_core::at_once;
-    const way_at_once way(to, type, f, false);
-    if (!way.how) return way.watched ? at_once::watched : at_once::no;
-    return way.to->answer_at_once(*way.how, message, answer) ? at_once::answered : at_once::no;
+POSTHASTE_NOINLINE inline endpoint_core* make_endpoint_of(const address& to,
+                                                          const message_type& type) noexcept {
+    return to.find(type).to;
 }
-/// The same where somebody may take the caller elsewhere meanwhile.
-POSTHASTE_NOINLINE inline endpoint_core::at_once answer_watched(const address& to,
-                                                                const message_type& type,
-                                                                const frame& f, void* message,
-                                                                void* answer,
-                                                                watched_call& by) noexcept {
-    const way_at_once way(to, type, f, true);
-    return way.how ? way.to->answer_watched(*way.how, message, answer, by)
-                   : endpoint_core::at_once::no;
+/// How the endpoint handles such a message, if it is at the caller's home and nothing speaks
+/// against that it begins at once; else nullptr.
+POSTHASTE_ALWAYS_INLINE const handler_entry* way_at_once(const address& to,
+                                                         const message_type& type,
+                                                         const frame& f) noexcept {
+    endpoint_core* at = to.endpoint.made();
+    if (!at) at = make_endpoint_of(to, type);
+    if (!at || f.at != static_cast<home*>(&at->home())) return nullptr;
+    const handler_entry* const how = at->find(type);
+    if (!how || to.shut() || f.under->stop_requested() || f.under->over()) return nullptr;
+    return how->begin ? how : nullptr;
+}
+POSTHASTE_NOINLINE inline const handler_entry* way_in_envelope(const address& to,
+                                                               const message_type& type,
+                                                               const frame& f) noexcept {
+    return way_at_once(to, type, f);
+}
+/// What became of a call that might be answered at once. Not `answered`: nothing has happened.
+/// `watched`: it might be by answer_watched().
+struct tried {
+    endpoint_core::at_once what = endpoint_core::at_once::no;
+    const handler_entry* how = nullptr;  ///< nullptr: it cannot begin at once
+};
+POSTHASTE_NOINLINE inline tried answer_at_once(const address& to, const message_type& type,
+                                               const frame& f, void* message,
+                                               void* answer) noexcept {
+    using enum endpoint_core::at_once;
+    const handler_entry* const how = way_at_once(to, type, f);
+    if (!how || !how->at_once) return {no, how};
+    endpoint_core& at = *to.endpoint.made();
+    if (at.is_watched()) return {watched, how};
+    return {at.answer_at_once(*how, message, answer) ? answered : no, how};
 }
 
 /// One request, and nothing between it and its caller.
@@ -61,7 +61,8 @@ POSTHASTE_NOINLINE inline endpoint_core::at_once answer_watched(const address& t
 /// At once, if it can be: if the endpoint is idle, and its handler can neither stand still nor be
 /// asked to stop, all is over when it has run. So it needs no envelope, no queue, no clock, and no
 /// way to be given up; but on a pool somebody watches whether it blocks, and takes the caller
-/// elsewhere when its time is over. Otherwise by a call_site.
+/// elsewhere when its time is over. A handler that can stand still has the message in an envelope;
+/// if it ends without, it needs nothing else. Otherwise by a call_site.
 ///
 /// Threads    one at a time: whoever moves the call on.
 template <typename M>
@@ -95,10 +96,12 @@ public:
         : to_(not_yet.to_),
           allowance_(not_yet.allowance_),
           envelope_(std::exchange(not_yet.envelope_, nullptr)),
-          message_(std::move(not_yet.message_)) {}
+          message_(std::move(not_yet.message_)) {
+        not_yet.stage_ = stage::left;
+    }
     ~direct_call() {
-        if (stage_ == stage::not_begun && envelope_) envelope_->destroy();
         if (answered()) std::destroy_at(&answer_);
+        else if (stage_ != stage::left) clear();
     }
 
     const address& to() const noexcept { return to_; }
@@ -139,13 +142,14 @@ public:
 
     /// True: the caller is suspended, and may have gone on elsewhere already.
     bool begin(frame& f) noexcept {
-        at_once how = try_at_once(f);
-        if (how == at_once::watched) how = answered_watched(f);
-        return how == at_once::no ? go_elsewhere(f) : how == at_once::late;
+        const tried t = try_at_once(f);
+        return t.what != at_once::answered && go_on(f, t);
     }
     /// As begin(), where nobody would take the caller elsewhere; if it is not over at once, nothing
     /// has happened.
-    bool answered_at_once(const frame& f) noexcept { return try_at_once(f) == at_once::answered; }
+    bool answered_at_once(const frame& f) noexcept {
+        return try_at_once(f).what == at_once::answered;
+    }
     bool answered() const noexcept { return small && stage_ == stage::answered; }
 
     /// end() and take() in one.
@@ -167,18 +171,19 @@ public:
     }
 
 private:
-    enum class stage : unsigned char { not_begun, answered, cut_off, elsewhere };
+    enum class stage : unsigned char { not_begun, answered, enveloped, cut_off, elsewhere, left };
     using at_once = endpoint_core::at_once;
 
-    at_once try_at_once(const frame& f) noexcept {
-        if (!message_ || allowance_ <= duration::zero()) return at_once::no;
-        const at_once how =
+    POSTHASTE_ALWAYS_INLINE tried try_at_once(const frame& f) noexcept {
+        if (allowance_ <= duration::zero()) return {};
+        if (!message_) return {at_once::no, way_in_envelope(to_, type_of<M>, f)};
+        const tried t =
             answer_at_once(to_, type_of<M>, f, std::addressof(message_->value), &answer_);
-        if (how == at_once::answered) {
+        if (t.what == at_once::answered) {
             message_.reset();
             stage_ = stage::answered;
         }
-        return how;
+        return t;
     }
     // The message and the answer are not a part of the caller, who may be gone before the handler's
     // end.
@@ -196,7 +201,7 @@ private:
             expire = [](inline_call& c) noexcept {
                 on_the_stack& self = static_cast<on_the_stack&>(c);
                 self.of.stage_ = stage::cut_off;
-                self.of.kept_ = self.of.to_.owner.lock();
+                std::construct_at(&self.of.kept_, self.of.to_.owner.lock());
                 self.caller.wake();
                 return true;
             };
@@ -208,48 +213,109 @@ private:
         }
         ~on_the_stack() {}
     };
-    POSTHASTE_NOINLINE at_once answered_watched(frame& f) noexcept {
+    POSTHASTE_NOINLINE at_once answered_watched(frame& f, const handler_entry& how) noexcept {
         if constexpr (small) {
             on_the_stack call(*this, f, std::move(message_->value));
-            const at_once how = answer_watched(to_, type_of<M>, f, std::addressof(*call.message),
-                                               &call.answer, call);
-            if (how == at_once::no) {
+            const at_once what = to_.endpoint.made()->answer_watched(
+                how, std::addressof(*call.message), &call.answer, call);
+            if (what == at_once::no) {
                 message_.emplace(std::in_place, *std::move(call.message));
-            } else if (how == at_once::answered) {
+            } else if (what == at_once::answered) {
                 message_.reset();
                 std::construct_at(&answer_, std::move(call.answer));
                 stage_ = stage::answered;
                 call.drop(call);
             }
-            return how;
+            return what;
         } else {
             return at_once::no;
         }
     }
-    POSTHASTE_NOINLINE bool go_elsewhere(frame& f) noexcept {
+    // The envelope is the caller's and the handler's: who is taken elsewhere finds it there.
+    struct below : caller_below {
+        direct_call& of;
+        endpoint_core& at;
+        below(direct_call& d, endpoint_core& to) noexcept
+            : caller_below(d.to_.owner), of(d), at(to) {
+            expire = [](inline_call& c) noexcept {
+                below& self = static_cast<below&>(c);
+                called<M>& e = *self.of.envelope_;
+                frame& caller = *e.caller;
+                e.deadline = c.deadline;  // says how late the reply will be
+                if (!e.cell.settle(ending::expired).won) return false;
+                self.of.stand(self.at, self.bus.lock());
+                caller.wake();
+                return true;
+            };
+        }
+    };
+    POSTHASTE_NOINLINE bool go_on(frame& f, tried t) noexcept {
+        if (t.what == at_once::watched) {
+            const at_once what = answered_watched(f, *t.how);
+            if (what != at_once::no) return what == at_once::late;
+        }
         called<M>* const e = call();
+        if (!t.how || !e) return go_elsewhere(f);
+        e->how = t.how;
+        endpoint_core& to = *to_.endpoint.made();
+        below here(*this, to);
+        switch (call_site::begin_at_once(to, *e, *e, here, f, allowance_)) {
+            case call_site::beginning::no: return go_elsewhere(f);
+            case call_site::beginning::answered: return stage_ = stage::enveloped, false;
+            case call_site::beginning::gone: return true;
+            case call_site::beginning::stands: break;
+        }
+        stand(to, std::move(here.kept));
+        return site_.go_on_standing(f);
+    }
+    void stand(endpoint_core& at, std::shared_ptr<const void> kept) noexcept {
         stage_ = stage::elsewhere;
-        return site_.emplace(to_, e, e, allowance_).begin(f);
+        std::construct_at(&site_, to_, at, *envelope_, *envelope_, allowance_, std::move(kept));
+    }
+    POSTHASTE_NOINLINE bool go_elsewhere(frame& f) noexcept {
+        called<M>* const e = envelope_;
+        stage_ = stage::elsewhere;
+        return std::construct_at(&site_, to_, e, e, allowance_)->begin(f);
     }
     POSTHASTE_NOINLINE result<reply> finish_elsewhere() noexcept {
+        if (stage_ == stage::enveloped) [[likely]]
+            return unwrap(nullptr);
         end_elsewhere();
         return come_back(nullptr);
     }
     bool end_elsewhere() noexcept {
         if (stage_ == stage::cut_off) return false;
-        ended_ = site_->end();
+        if (stage_ == stage::enveloped) return static_cast<bool>(*envelope_->answer);
+        ended_ = site_.end();
         return ended_ && *envelope_->answer;
     }
     result<reply> come_back(message_id* known_by) noexcept {
         if (stage_ == stage::cut_off)
             return failure_at(to_.name, code::deadline_exceeded, effect::unknown,
                               "the handler was running");
+        if (stage_ == stage::enveloped) return unwrap(known_by);
         if (known_by) {
-            if (const message_id id = site_->id()) *known_by = id;
+            if (const message_id id = site_.id()) *known_by = id;
         }
-        result<reply> r = ended_ ? *std::move(envelope_->answer) : result<reply>(site_->why());
-        site_->leave();
+        result<reply> r = ended_ ? *std::move(envelope_->answer) : result<reply>(site_.why());
+        site_.leave();
         return r;
+    }
+    POSTHASTE_ALWAYS_INLINE result<reply> unwrap(message_id* known_by) noexcept {
+        if (known_by) *known_by = envelope_->id;
+        result<reply> r = *std::move(envelope_->answer);
+        discard();
+        return r;
+    }
+    void discard() noexcept {
+        stage_ = stage::left;
+        std::destroy_at(envelope_);
+        deallocate(envelope_, sizeof(called<M>));
+    }
+    POSTHASTE_NOINLINE void clear() noexcept {
+        if (stage_ == stage::elsewhere) std::destroy_at(&site_);
+        else if (stage_ == stage::cut_off) std::destroy_at(&kept_);
+        else if (envelope_) discard();
     }
 
     const address& to_;
@@ -259,10 +325,10 @@ private:
     stage stage_ = stage::not_begun;
     bool ended_ = false;  // elsewhere, and there is an answer in the envelope
     union {
-        answered_here answer_;  // if it was answered at once
+        answered_here answer_;  // if it was answered with no envelope
+        call_site site_;  // elsewhere
+        std::shared_ptr<const void> kept_;  // what to_ is a part of, if it was cut off
     };
-    std::optional<call_site> site_;
-    std::shared_ptr<const void> kept_;  // what to_ is a part of, if it was cut off
 };
 
 }  // namespace posthaste::detail

@@ -205,6 +205,12 @@ public:
 
     /// A lane for a call that may run at once on its caller's thread; nullptr: queue it.
     virtual lane* claim(envelope& e) noexcept = 0;
+    /// The same, and without a virtual call, if it can be.
+    lane* claim_straight(envelope& e) noexcept {
+        if (straight_.taken_from && straight_.box->claim())
+            return &static_cast<lane&>(*straight_.reader);
+        return claim(e);
+    }
 
     /// Whoever calls it from home() may be taken elsewhere by who watches there.
     bool is_watched() const noexcept { return watched_; }
@@ -468,6 +474,9 @@ private:
     void look_for_others() noexcept {
         if (full_ == when_full::wait && !room_.empty()) call_in();
     }
+    bool release_by(lane& l) noexcept {
+        return straight_.taken_from ? straight_.box->release() : release(l);
+    }
     envelope* next_for(lane& l) noexcept {
         if (!straight_.taken_from) return take(l);
         letter* const next = straight_.box->take();
@@ -698,7 +707,7 @@ inline void lane::read_on() noexcept {
         }
         if (e && !several && budget > 0) continue;
         const endpoint_core::resting held(of);  // nothing is there, or the turn is over
-        if (of.release(*this)) return;
+        if (of.release_by(*this)) return;
         if (budget <= 0) return of.home().post(*this);
     }
 }
@@ -710,7 +719,7 @@ inline bool lane::handle(envelope& e) noexcept {
         return true;
     }
     const bool asked = of.asked(e);
-    take_up(e, asked ? e.call()->deadline : never, forever);
+    take_up(e, asked ? e.call()->deadline : never);
     context_.id_ = identify(asked ? &e.call()->id : e.is_tracked ? &e.tracked()->id : nullptr);
     if (asked && !begin(e)) return true;
     return e.how->start(*of.handler_, *this) && (!to_repeat_ || goes_on());
@@ -798,12 +807,12 @@ inline void lane::turned_down(envelope& e, duration retry_after) noexcept {
     of.settle(e, std::move(f.retry_after(retry_after)));
 }
 
-inline void lane::prepare(envelope& e, time_point bound, duration allowance) noexcept {
+inline void lane::prepare(envelope& e, request& r, time_point bound, duration allowance) noexcept {
     count(tally_.ran_inline);
-    request& r = *e.call();
     r.where = this;
     r.cell.begin_alone();
-    take_up(e, bound, allowance);
+    take_up(e, bound);
+    if (allowance != forever) context_.due_ = &r.due, context_.allowance_ = allowance;
     context_.id_ = identify(&r.id);
 }
 
@@ -815,10 +824,19 @@ inline message_id lane::identify(message_id* kept) noexcept {
     return given;
 }
 
-inline bool lane::run_inline(envelope& e) noexcept {
-    if (!e.how->start(*of.handler_, *this)) return false;
-    if (!of.release(*this)) of.home().post(*this);
+inline bool lane::run_inline(envelope& e, caller_below& caller) noexcept {
+    failure* why = nullptr;
+    if (!e.how->begin(*of.handler_, *this, caller, why)) return false;
+    put_down(e);
+    if (!outbox_.empty()) why ? outbox_.drop() : outbox_.release();
+    if (why) name(*why);
+    count(why ? tally_.failed : tally_.handled);
     return true;
+}
+
+inline void lane::end_inline(envelope& e, bool gone) noexcept {
+    if (gone) of.reply_late(e);
+    if (!of.release_by(*this)) of.home().post(*this);
 }
 
 inline void lane::answer(const handler_entry& how, void* message, void* answer) noexcept {
@@ -828,26 +846,29 @@ inline void lane::answer(const handler_entry& how, void* message, void* answer) 
     current_.store(deaf, std::memory_order_relaxed);  // busy, with what nobody can ask for
     failure* const why = how.at_once(*of.handler_, message, answer);
     current_.store(0, std::memory_order_relaxed);
-    if (!why) return count(tally_.handled);
-    if (why->effect() == effect::none) why->effect(effect::complete);  // it has run
-    detail::add_to_path(*why, of.name());
-    count(tally_.failed);
+    if (why) name(*why);
+    count(why ? tally_.failed : tally_.handled);
 }
 
-inline void lane::take_up(envelope& e, time_point bound, duration allowance) noexcept {
-    if (e.how->hears_stop) stop_.reset();
+inline void lane::take_up(envelope& e, time_point bound) noexcept {
+    const bool hears = e.how->hears_stop;
+    if (hears) stop_.reset();
     context_.deadline_ = bound;
-    context_.allowance_ = allowance;
-    context_.due_ = allowance != forever ? &e.call()->due : nullptr;
+    context_.due_ = nullptr;
     context_.attempt_ = e.attempt();
     envelope_ = &e;
     began_.store(unknown, std::memory_order_relaxed);
     awaited_.store(nullptr, std::memory_order_relaxed);
-    current_.store(reinterpret_cast<std::uintptr_t>(&e) | (e.how->hears_stop ? 0 : deaf),
+    current_.store(reinterpret_cast<std::uintptr_t>(&e) | (hears ? 0 : deaf),
                    std::memory_order_relaxed);
 }
 
-inline bool lane::start(detail::promise_base& p, void (*finish)(lane&, bool) noexcept) noexcept {
+POSTHASTE_NOINLINE inline void lane::name(failure& why) const noexcept {
+    if (why.effect() == effect::none) why.effect(effect::complete);  // it has run
+    detail::add_to_path(why, of.name());
+}
+
+inline void lane::run_on(detail::promise_base& p, void (*finish)(lane&, bool) noexcept) noexcept {
     running_ = &p;
     finish_ = finish;
     p.place(
@@ -859,9 +880,20 @@ inline bool lane::start(detail::promise_base& p, void (*finish)(lane&, bool) noe
             ended.at->transfer(self);  // the frame is not destroyed within its own last step
         },
         this);
+}
+
+inline bool lane::start(detail::promise_base& p, void (*finish)(lane&, bool) noexcept) noexcept {
+    run_on(p, finish);
     if (!p.start_here()) return false;
     finish_(*this, true);
     return true;
+}
+
+POSTHASTE_OF_THIS_THREAD bool lane::start_below(std::coroutine_handle<> h, detail::promise_base& p,
+                                                void (*finish)(lane&, bool) noexcept,
+                                                caller_below& caller) noexcept {
+    run_on(p, finish);
+    return p.start_quietly(h, [&]() noexcept { caller.kept = caller.bus.lock(); });
 }
 
 inline void lane::resume_after_end() noexcept {
@@ -902,8 +934,7 @@ inline void lane::close_case(failure* failed, bool intact) noexcept {
 }
 
 POSTHASTE_NOINLINE inline void lane::close_failed(envelope& e, failure& why, bool intact) noexcept {
-    if (why.effect() == effect::none) why.effect(effect::complete);  // it has run
-    detail::add_to_path(why, of.name());
+    name(why);
     if (of.again_ && !of.discarding() && of.again_->repeats(e, why)) {
         to_repeat_ = &e;
         return;

@@ -31,6 +31,7 @@ class endpoint_core;
 class handler;
 class lane;
 class redeliveries;
+struct caller_below;
 struct envelope;
 struct request;
 
@@ -47,6 +48,9 @@ struct handler_entry {
     /// In place of start(), if nobody waits for the end, of a handler that takes nothing but the
     /// message, and is no coroutine: handles this one and those behind it, by lane::hand_each().
     bool (*each)(handler&, lane&, envelope& first, int& budget) noexcept = nullptr;
+    /// As start(), for a caller who takes the answer out of the envelope if it has ended: its case
+    /// is still open then, and `why` says why it has failed. nullptr: its callers go on before.
+    bool (*begin)(handler&, lane&, caller_below&, failure*& why) noexcept = nullptr;
 };
 
 /// What there is to know of all envelopes of one shape.

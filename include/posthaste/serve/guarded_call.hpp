@@ -229,7 +229,7 @@ public:
     ~attempts() {
         if (hedged_) hedged<M>::destroy(hedged_);
     }
-    static void destroy(attempts* a) noexcept {
+    POSTHASTE_NOINLINE static void destroy(attempts* a) noexcept {
         a->abandon();
         std::destroy_at(a);
         deallocate(a);

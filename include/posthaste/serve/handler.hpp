@@ -171,7 +171,7 @@ public:
                 [&](const std::exception_ptr& e) { return close(l, thrown_failure(e)), true; });
             if (threw) return true;
             if (!t) {
-                close(l, failure::because(code::no_reply, effect::complete, "it returned no task"));
+                close(l, no_task());
                 return true;
             }
             promise_base& p = t.promise();
@@ -197,7 +197,59 @@ public:
         }
     }
 
+    /// Requires   !streams, and a message of its own.
+    static bool begin(H& h, lane& l, caller_below& caller, failure*& why) noexcept {
+        auto& e = static_cast<called<M>&>(l.handled());
+        M& m = e.box.value;
+        const auto thrown = [&](const std::exception_ptr& x) {
+            e.answer.emplace(thrown_failure(x));
+        };
+        if constexpr (a_task<given>) {
+            given t;
+            guarded([&] { t = invoke_handler(h, m, l.out()); }, thrown);
+            if (t) {
+                auto& p = t.promise();
+                const auto task =
+                    std::coroutine_handle<typename given::promise_type>::from_promise(p);
+                if (!l.start_below(task, p, &finish, caller)) return t.let_go(), false;
+                e.answer.emplace(outcome_of(t.promise()));
+            } else if (!e.answer) {
+                e.answer.emplace(no_task());
+            }
+        } else {
+            guarded(
+                [&] {
+                    if constexpr (std::is_void_v<given>)
+                        invoke_handler(h, m, l.out()), e.answer.emplace();
+                    else e.answer.emplace(invoke_handler(h, m, l.out()));
+                },
+                thrown);
+        }
+        if (!*e.answer) {
+            failure&& f = std::move(*e.answer).error();
+            why = &f;
+        }
+        return true;
+    }
+
 private:
+    static failure no_task() noexcept {
+        return failure::because(code::no_reply, effect::complete, "it returned no task");
+    }
+    template <typename Promise>
+    static result<reply> outcome_of(Promise& p) noexcept {
+        using value = typename given::value_type;
+        if (!p.value()) return thrown_failure(p.thrown());
+        if constexpr (std::is_void_v<value>) return {};
+        else if constexpr (!std::is_reference_v<value> &&
+                           std::is_nothrow_constructible_v<result<reply>, value>)
+            return result<reply>(std::move(*p.value()));
+        else
+            return guarded([&] { return result<reply>(p.take()); },
+                           [](const std::exception_ptr& e) {  // of a conversion
+                               return result<reply>(thrown_failure(e));
+                           });
+    }
     // False: it has failed, and its case is closed.
     static bool hand(H& h, M& m, lane& l) noexcept {
         return guarded(
@@ -221,21 +273,9 @@ private:
                 return close(l, failure::because(code::no_reply, effect::unknown,
                                                  "the handler was destroyed"));
             }
-            if (std::exception_ptr thrown = p.thrown()) {
-                h.destroy();
-                return close(l, thrown_failure(thrown));
-            }
-            if constexpr (std::is_void_v<typename given::value_type>) {
-                h.destroy();
-                close(l, result<reply>());
-            } else {
-                result<reply> r = guarded([&] { return result<reply>(p.take()); },
-                                          [](const std::exception_ptr& e) {  // of a conversion
-                                              return result<reply>(thrown_failure(e));
-                                          });
-                h.destroy();
-                close(l, std::move(r));
-            }
+            result<reply> r = outcome_of(p);
+            h.destroy();
+            close(l, std::move(r));
         }
     }
     // The caller has the stream as soon as its producer is about to start.
@@ -303,6 +343,14 @@ private:
             };
     }
     template <typename M>
+    static consteval auto begins() -> decltype(handler::entry::begin) {
+        if constexpr (handling<H, M>::streams || std::is_const_v<M>) return nullptr;
+        else
+            return [](handler& self, lane& l, caller_below& caller, failure*& why) noexcept {
+                return handling<H, M>::begin(static_cast<handler_of&>(self).h_, l, caller, why);
+            };
+    }
+    template <typename M>
     static bool each(handler& self, lane& l, envelope& first, int& budget) noexcept {
         return handling<H, M>::each(static_cast<handler_of&>(self).h_, l, first, budget);
     }
@@ -313,8 +361,8 @@ private:
               return handling<H, Ms>::start(static_cast<handler_of&>(self).h_, l);
           },
           handling<H, Ms>::suspends, handling<H, Ms>::hears_stop, handling<H, Ms>::streams,
-          answers<Ms>(),
-          handling<H, Ms>::hears_stop ? nullptr : &handler_of::template each<Ms>}...}};
+          answers<Ms>(), handling<H, Ms>::hears_stop ? nullptr : &handler_of::template each<Ms>,
+          begins<Ms>()}...}};
 };
 
 template <typename H, typename M>

@@ -15,11 +15,20 @@
 #include <atomic>
 #include <coroutine>
 #include <cstdint>
+#include <memory>
 #include <thread>
 
 namespace posthaste {
 
 class endpoint_core;
+
+/// A caller on this very thread, below the handler that runs for it, unless it is taken elsewhere
+/// meanwhile.
+struct caller_below : inline_call {
+    explicit caller_below(const std::weak_ptr<const void>& b) noexcept : bus(b) {}
+    const std::weak_ptr<const void>& bus;
+    std::shared_ptr<const void> kept;  ///< that, once the handler stands still
+};
 
 /// A serial endpoint has one, a parallel(n) one n, a keyed one as many as there are keys at work.
 /// It takes messages from its endpoint and runs the handler on each, to its end; it holds what a
@@ -31,10 +40,12 @@ public:
     lane(const lane&) = delete;
 
     /// Takes `e` up for a caller that has claimed this lane: from now on it can be cancelled.
-    void prepare(envelope& e, time_point bound, duration allowance) noexcept;
-    /// Then runs the handler on it, here and now. True: it has ended, and the lane was given back
-    /// or sent to read on.
-    bool run_inline(envelope& e) noexcept;
+    void prepare(envelope& e, request& r, time_point bound, duration allowance) noexcept;
+    /// Then runs the handler on it, here and now. True: it has ended, the answer is in the
+    /// envelope, and what is left is end_inline().
+    bool run_inline(envelope& e, caller_below& caller) noexcept;
+    /// Gives the lane back, or sends it to read on. `gone`: the caller went elsewhere meanwhile.
+    void end_inline(envelope& e, bool gone) noexcept;
 
     /// Both for a message that is in no envelope, by how.at_once; the lane is still claimed.
     void answer(const handler_entry& how, void* message, void* answer) noexcept;
@@ -67,6 +78,9 @@ public:
 
     /// Starts a handler's coroutine; true if it has ended.
     bool start(detail::promise_base& p, void (*finish)(lane&, bool ended) noexcept) noexcept;
+    /// The same for a caller who is here; but if it has ended, it is not finished.
+    bool start_below(std::coroutine_handle<> h, detail::promise_base& p,
+                     void (*finish)(lane&, bool ended) noexcept, caller_below& caller) noexcept;
     detail::promise_base& running() noexcept { return *running_; }
     envelope& handled() noexcept { return *envelope_; }
     const context& ctx() const noexcept { return context_; }
@@ -98,9 +112,11 @@ private:
     bool begin(envelope& e) noexcept;
     void turned_down(envelope& e, duration retry_after) noexcept;
     message_id identify(message_id* kept) noexcept;
-    void take_up(envelope& e, time_point bound, duration allowance) noexcept;
+    void take_up(envelope& e, time_point bound) noexcept;
     void put_down(const envelope& e) noexcept;
     void close_failed(envelope& e, failure& why, bool intact) noexcept;
+    void name(failure& why) const noexcept;
+    void run_on(detail::promise_base& p, void (*finish)(lane&, bool) noexcept) noexcept;
     // Only whoever holds the lane counts here, so it takes no read-modify-write.
     struct tally {
         using number = std::atomic<std::uint64_t>;

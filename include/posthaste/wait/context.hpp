@@ -49,9 +49,7 @@ public:
     }
 
     /// When whoever waits for this gives up; `never` if nobody does.
-    time_point deadline() const noexcept {
-        return due_ ? std::min(deadline_, due_->settle(*home_, allowance_)) : deadline_;
-    }
+    time_point deadline() const noexcept { return due_ ? nearer_deadline() : deadline_; }
     /// As expired(), but as a rule it takes a coarse look at the clock; an exact one where its own
     /// allowance begins to be counted by that.
     bool over() const noexcept { return (due_ || deadline_ != never) && is_over(); }
@@ -88,6 +86,9 @@ private:
     friend class lane;
     friend class call_site;
 
+    POSTHASTE_NOINLINE time_point nearer_deadline() const noexcept {
+        return std::min(deadline_, due_->settle(*home_, allowance_));
+    }
     POSTHASTE_NOINLINE bool is_over() const noexcept {
         time_point end = deadline_;
         if (due_) {
