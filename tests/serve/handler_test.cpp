@@ -48,7 +48,7 @@ task<int> doubled_later(const add& a, context& c) {
 }
 result<int> refuses(add) { return failure(code::rejected, effect::none, "never"); }
 
-struct ledger {
+struct cash_book {
     int balance = 0;
     int operator()(add a) { return balance += a.n; }
     void operator()(const note& n) {
@@ -127,7 +127,7 @@ TEST_CASE("handler: an object with state takes several messages in one mailbox")
     testing::no_frames_left frames;
     simulation sim;
     bus app(sim);
-    app.handle<add, note, greet>("account", ledger{});
+    app.handle<add, note, greet>("account", cash_book{});
     const auto c = app.client<add, note, greet>("account");
     app.run([&]() -> task<> {
         const auto one = co_await c.call<add>(5);
