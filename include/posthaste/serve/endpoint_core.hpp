@@ -522,7 +522,8 @@ private:
         again_->wait(*e.tracked(), *e.tracked());
     }
 
-    result<void> take_again(envelope& e) noexcept override;
+    // inline here already: or g++ makes code of the whole class wherever it is included.
+    inline result<void> take_again(envelope& e) noexcept override;
 
     admission refuse(admission a) noexcept { return ledger_.refuse(), a; }
     bool drops() const noexcept {
