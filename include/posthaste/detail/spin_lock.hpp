@@ -12,10 +12,7 @@ namespace posthaste::detail {
 class spin_lock {
 public:
     void lock() noexcept {
-        for (int spins = 0; !try_lock(); ++spins) {
-            if (spins < 40) pause();
-            else std::this_thread::yield();  // the holder may have lost its core
-        }
+        if (!try_lock()) wait_for_it();
     }
     bool try_lock() noexcept {
         return !held_.exchange(true, std::memory_order_acquire);  // (1)
@@ -23,6 +20,18 @@ public:
     void unlock() noexcept { held_.store(false, std::memory_order_release); }  // (2)
 
 private:
+    // Twice as long from one look to the next: the holder has the line to itself meanwhile.
+    POSTHASTE_NOINLINE void wait_for_it() noexcept {
+        for (int pauses = 1; held_.load(std::memory_order_relaxed) || !try_lock();) {
+            if (pauses > 32) {
+                std::this_thread::yield();  // the holder may have lost its core
+                continue;
+            }
+            for (int i = 0; i != pauses; ++i) pause();
+            pauses *= 2;
+        }
+    }
+
     // (1) acquires what the last holder did before (2); (2) releases it.
     std::atomic<bool> held_ = false;
 };
