@@ -3,6 +3,7 @@
 #include "../support/conversation.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -214,28 +215,119 @@ TEST_CASE("keyed_endpoint: ever new keys share the lanes that have run dry") {
     CHECK(b.lanes() == 1);
 }
 
-TEST_CASE("keyed_endpoint: lanes at work are left alone, and dry ones found among them") {
+TEST_CASE("keyed_endpoint: a lane at work is left alone, and each that rests is used again") {
     testing::no_frames_left frames;
     bare b;
     std::vector<lane*> busy;
-    for (int key = 0; key != 100; ++key) {  // each ran dry once, and is at work again
-        lane* const once = b.claim(key);
-        REQUIRE(once);
-        busy.push_back(once);
-    }
+    const auto claim_hundred = [&] {
+        busy.clear();
+        for (int key = 0; key != 100; ++key) {
+            lane* const l = b.claim(key);
+            REQUIRE(l);
+            CHECK(std::find(busy.begin(), busy.end(), l) == busy.end());
+            busy.push_back(l);
+        }
+    };
+    claim_hundred();
     CHECK(b.lanes() == 100);
     for (lane* l : busy) b.give_back(*l);
-    for (int key = 0; key != 100; ++key) CHECK(b.claim(key) == busy[static_cast<std::size_t>(key)]);
+    claim_hundred();
+    CHECK(b.lanes() == 100);
     for (int key = 1000; key != 11000; ++key) {
         lane* const l = b.claim(key);
         REQUIRE(l);
         CHECK(std::find(busy.begin(), busy.end(), l) == busy.end());
         CHECK(b.claim(key) == nullptr);  // one lane a key
+        CHECK(b.claim(key % 100) == nullptr);
         b.give_back(*l);
     }
-    CHECK(b.lanes() < 120);
+    CHECK(b.lanes() == 102);  // one more than keys at work at a time
     for (lane* l : busy) b.give_back(*l);
     CHECK(b.e.idle());
+}
+
+TEST_CASE("keyed_endpoint: keys of the same hash are told apart") {
+    testing::no_frames_left frames;
+    simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 6))));
+    bus app(sim);
+    std::map<std::string, int> inside;
+    int at_once = 0, most = 0;
+    app.handle<fussy>("fussy", keyed(&fussy::key), [&](fussy f) -> task<int> {
+        CHECK(++inside[f.key.text] == 1);
+        most = std::max(most, ++at_once);
+        co_await sleep_for(1ms);
+        --inside[f.key.text];
+        --at_once;
+        co_return 1;
+    });
+    const auto c = app.client<fussy>("fussy");
+    for (int i = 0; i != 200; ++i) CHECK(c.send(std::to_string(10 + i % 40)));  // all of size 2
+    sim.advance(5ms);
+    CHECK(most == 40);
+    CHECK(app.counts("fussy").handled == 200);
+}
+
+TEST_CASE("keyed_endpoint: a key that stands still holds up no other, however many stand behind") {
+    testing::no_frames_left frames;
+    const int behind = GENERATE(1, 63, 64, 65, 1000);
+    simulation sim;
+    bus app(sim);
+    int slow = 0, quick = 0;
+    app.handle<numbered>("n", keyed(&numbered::key).capacity(unbounded),
+                         [&](numbered m) -> task<int> {
+                             if (m.key == 0 && slow % behind == 0) co_await sleep_for(1s);
+                             co_return m.key == 0 ? ++slow : ++quick;
+                         });
+    const auto c = app.client<numbered>("n");
+    for (int i = 0; i != behind; ++i) CHECK(c.send(0));
+    CHECK(c.send(1));
+    sim.drive_ready();
+    CHECK(quick == 1);
+    for (int i = 0; i != behind; ++i) CHECK(c.send(0));
+    CHECK(c.send(2));
+    sim.drive_ready();
+    CHECK(quick == 2);
+    sim.advance(3s);
+    CHECK(slow == 2 * behind);
+}
+
+TEST_CASE("keyed_endpoint: a handler that blocks its thread holds up no other key") {
+    std::binary_semaphore others_handled(0);
+    bus_options options;
+    options.threads = 2;
+    bus app(options);
+    std::atomic<int> handled = 0;
+    bool in_time = false;
+    app.handle<numbered>("n", keyed(&numbered::key), [&](const numbered& m) {
+        if (m.key == 100) in_time = others_handled.try_acquire_for(10s);
+        else if (++handled == 300) others_handled.release();
+        return 0;
+    });
+    const auto c = app.client<numbered>("n");
+    for (int key = 100; key != 401; ++key) CHECK(c.send(key));  // the one that blocks comes first
+    REQUIRE(app.drain(20s));
+    CHECK(in_time);
+}
+
+TEST_CASE("keyed_endpoint: who makes the key may send to the same endpoint, even if it is full") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    int to_send = 0, handled = 0;
+    const client<numbered> own = app.client<numbered>("n");
+    const auto key_of = [&](const numbered& m) {
+        if (to_send > 0) --to_send, static_cast<void>(own.send(m.key + 1));
+        return m.key;
+    };
+    app.handle<numbered>("n", keyed(key_of).capacity(2).full(when_full::drop_oldest),
+                         [&](const numbered&) { return ++handled; });
+    for (int i = 0; i != 2; ++i) CHECK(own.send(10 * i));
+    to_send = 5;
+    sim.drive_ready();
+    CHECK(to_send == 0);
+    CHECK(app.counts("n").left == 0);
+    CHECK(app.counts("n").adds_up());
+    CHECK(app.counts("n").handled == static_cast<std::uint64_t>(handled));
 }
 
 TEST_CASE("keyed_endpoint: ten thousand keys one after the other are all handled in order") {
@@ -460,5 +552,31 @@ TEST_CASE("keyed_endpoint: the hook of one whose key cannot be had may wait for 
     CHECK(to.send(2));
     all_sent.release();
     REQUIRE(app.drain(10s));
+    CHECK(heard);
+}
+
+TEST_CASE("keyed_endpoint: such a hook may wait for the key that was handled before it") {
+    std::binary_semaphore handled_again(0);
+    bus_options options;
+    options.threads = 2;
+    bus app(options);
+    const auto key_of = [](const numbered& m) {
+        if (m.key == 2) throw std::runtime_error("no key");
+        return m.key;
+    };
+    std::atomic<int> handled = 0;
+    app.handle<numbered>("orders", keyed(key_of), [&](const numbered&) {
+        if (++handled == 2) handled_again.release();
+        return 0;
+    });
+    const auto to = app.client<numbered>("orders");
+    bool heard = false;
+    app.dead_letters().on_letter([&](const dead_letter&) {
+        CHECK(to.send(1));
+        heard = handled_again.try_acquire_for(10s);
+    });
+    CHECK(to.send(1));
+    CHECK(to.send(2));
+    REQUIRE(app.drain(20s));
     CHECK(heard);
 }

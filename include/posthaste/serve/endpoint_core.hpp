@@ -393,7 +393,7 @@ protected:
         ledger_.to_lane();
         look_for_others();
     }
-    /// The same, for the only lane there is. Not with when_full::wait.
+    /// The same, for the only lane there is, or under a lock. Not with when_full::wait.
     void taken_by_the_one() noexcept { ledger_.to_the_lane(); }
     void drop(envelope& e, detail::literal why) noexcept {
         taken_out();

@@ -1,31 +1,40 @@
 // In order for each key, keys beside one another.  SPDX-License-Identifier: BSL-1.0
 #pragma once
+// long: one state machine, all of it under one lock.
 
 #include <posthaste/carry/mailbox.hpp>
 #include <posthaste/detail/owned.hpp>
 #include <posthaste/detail/recycler.hpp>
+#include <posthaste/detail/spin_lock.hpp>
+#include <posthaste/detail/this_thread.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <type_traits>
-#include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace posthaste {
 
-/// The endpoint behind `keyed(key_of)`: a mailbox whose reader, the sorter, puts each message into
-/// the mailbox of its key. Each key that has messages has a lane; one that has run dry is given to
-/// a new key that comes. So there are few more lanes than there ever were keys at work at a time.
-/// With when_full::drop_oldest a ledger keeps in what order the messages of all keys came, and
-/// a lock is taken for each: a sender may take the oldest, whichever key's it is.
+/// The endpoint behind `keyed(key_of)`: a mailbox, and lanes that take from it under a lock. A lane
+/// that takes a message holds its key until no more of that are there. Who meets a message of a key
+/// that another lane holds puts it behind that lane, and looks for the next. So only keys at work
+/// are known, and there are no more lanes than there ever were of those at a time, and one. With
+/// when_full::drop_oldest a ledger keeps in what order the messages came that stand behind lanes.
+///
+/// Whoever holds the mailbox's claim is on the way to it: the comer, who is posted, or a lane that
+/// takes. A comer that has found something releases the claim, or sends the next comer if there is
+/// more. So no key waits for another one, however long a handler stands still.
 template <typename KeyOf, typename Key, typename... Ms>
 class keyed_endpoint final : public endpoint_core {
 public:
@@ -33,16 +42,23 @@ public:
                    const keyed<KeyOf>& mode)
         : endpoint_core(std::move(name), at, dead, std::move(h), mode.capacity(), mode.full()),
           evicts_(mode.full() == when_full::drop_oldest),
+          waits_(mode.full() == when_full::wait),
           key_of_(mode.key_of()) {
-        put_straight(box_, sorter_);
+        put_straight(box_, comer_);
     }
 
     lane* claim(envelope& e) noexcept override {
-        if (!box_.claim()) return nullptr;  // now the caller is the sorter
-        key_lane* const l = lane_for(e);
-        const bool claimed = l && l->box.claim();
-        if (!release_sorting()) home().post(sorter_);
-        return claimed ? l : nullptr;
+        key_lane* got = nullptr;
+        bool one_more = false;
+        {
+            const std::unique_lock guard(lock_, std::try_to_lock);
+            if (!guard || !box_.claim()) return nullptr;
+            got = begin_lane();
+            if (got && lane_for(e, *got) != got) end_lane(*std::exchange(got, nullptr));
+            one_more = !box_.release();
+        }
+        if (one_more) home().post(comer_);
+        return got;
     }
     void for_each_lane(void* with, void (*f)(void*, lane&)) override {
         for (std::size_t i = 0; key_lane* const l = key_lane_number(i); ++i)
@@ -52,248 +68,251 @@ public:
 
 private:
     bool rests() const noexcept override {
-        const auto evictor = lock_if_evicting();  // whoever released a box has left the lock, too
-        if (!box_.idle()) return false;
-        const std::lock_guard guard(lanes_lock_);
-        return std::all_of(lanes_.begin(), lanes_.end(),
-                           [](const key_lane& l) { return l.box.idle(); });
+        const std::lock_guard guard(lock_);  // whoever went to rest has left the lock, too
+        return box_.idle() && at_work_ == 0;
     }
+    // All but the lane itself is guarded by lock_.
     struct key_lane : lane {
         using lane::lane;
-        const Key* key = nullptr;  // in keys_; nullptr: it is spare
-        key_lane* next = nullptr;  // listed, or spare
-        std::uint64_t came = 0, went = 0;  // messages, if evicts_: guarded by ledger_lock_
-        bool listed = false;  // in dry_ or watched_; guarded by the claim of its box
-        mailbox box;
+        std::optional<Key> key;  // kept when it is let go: to assign to it may take no memory
+        std::size_t hash = 0;
+        bool holds = false;  // its key
+        bool comes = false;  // with the claim of box_
+        key_lane* next = nullptr;  // that holds a key of the same bucket, or is spare
+        letter *oldest = nullptr, *newest = nullptr;  // of those behind it; newest: if oldest is
+        std::uint64_t came = 0, went = 0;  // behind it, and from there, if evicts_
     };
     struct entry {
         key_lane* where;
-        std::uint64_t number;  // its place among all that came to that lane
+        std::uint64_t number;  // its place among all that came to stand behind that lane
         bool over() const noexcept { return where->went >= number; }
     };
-    using key_map =
-        std::unordered_map<Key, key_lane*, std::hash<Key>, std::equal_to<Key>,
-                           detail::recycling_allocator<std::pair<const Key, key_lane*>>>;
-
-    struct sorter : work {
+    struct comer : work {
         keyed_endpoint& of;
-        explicit sorter(keyed_endpoint& e) noexcept : of(e) {
-            run = [](work& w) noexcept { static_cast<sorter&>(w).of.sort(); };
+        explicit comer(keyed_endpoint& e) noexcept : of(e) {
+            run = [](work& w) noexcept { static_cast<comer&>(w).of.come(); };
         }
+    };
+    struct found {
+        envelope* message = nullptr;
+        enum : unsigned char { to_handle, without_lane, in_circle } as = to_handle;
     };
 
     bool enqueue(envelope& e) noexcept override {
         const auto put = box_.put(e);
-        if (put == mailbox::put_result::claimed) home().post(sorter_);
+        if (put == mailbox::put_result::claimed) home().post(comer_);
         return put != mailbox::put_result::refused;
     }
-    void sort() noexcept {
-        sent_for_ = 0;
-        for (int budget = 256;;) {
-            letter* const l = take_unsorted();
-            if (!l) {
-                send_run();
-                const resting held(*this);
-                if (release_sorting()) return;
-                continue;
-            }
-            envelope& e = static_cast<envelope&>(*l);
-            key_lane* const to = lane_for(e);
-            if (to && asked(e) && e.call()->chain.has(*to)) refuse_circle(e);
-            else if (!to || !place(e, *to)) give_up_unsorted(e);
-            if (--budget == 0 || sent_for_ >= most_sent_for) {
-                send_run();
-                return home().post(sorter_);
-            }
+    void come() noexcept {
+        key_lane* l = nullptr;
+        {
+            const std::lock_guard guard(lock_);
+            l = begin_lane();
+            if (l) l->comes = true;
         }
+        l ? l->run(*l) : come_without_lane();
+    }
+    POSTHASTE_NOINLINE void come_without_lane() noexcept {
+        const resting held(*this);
+        const dropping meanwhile(*this);
+        envelope* e = nullptr;
+        {
+            const std::lock_guard guard(lock_);
+            e = static_cast<envelope*>(box_.take());
+            if (!e && box_.release()) return;
+        }
+        home().post(comer_);
+        if (e) give_up_unsorted(*e);
     }
     void give_up_unsorted(envelope& e) noexcept {
-        send_run();  // before: the hook may wait for one of them
         drop(e, "no memory for its key, or the key could not be had");
     }
-    letter* take_unsorted() noexcept {
-        const auto guard = lock_if_evicting();
-        return box_.take();
-    }
-    bool release_sorting() noexcept {
-        const auto guard = lock_if_evicting();
-        return box_.release();
-    }
-    // False: no memory.
-    bool place(envelope& e, key_lane& to) noexcept {
-        if (!evicts_) return join_run(e, to), true;
-        bool claimed = false;
-        {
-            const std::lock_guard guard(ledger_lock_);
-            if (!enter(to)) return false;
-            claimed = to.box.put(e) == mailbox::put_result::claimed;
+
+    envelope* take(lane& l) noexcept override {
+        key_lane& one = static_cast<key_lane&>(l);
+        for (;;) {
+            found f;
+            bool one_more = false;
+            {
+                const std::lock_guard guard(lock_);
+                f = next(one);
+                if (f.message && f.as == found::to_handle && !waits_) taken_by_the_one();
+                if (std::exchange(one.comes, false)) one_more = !box_.release();
+            }
+            if (one_more) home().post(comer_);
+            if (!f.message) return nullptr;
+            switch (f.as) {
+                case found::to_handle:
+                    if (waits_) taken();
+                    return f.message;
+                case found::without_lane: give_up_unsorted(*f.message); break;
+                case found::in_circle: refuse_circle(*f.message); break;
+            }
         }
-        if (claimed) send_for(to);
+    }
+    bool release(lane& l) noexcept override {
+        key_lane& one = static_cast<key_lane&>(l);
+        const std::lock_guard guard(lock_);
+        if (one.oldest) return false;
+        end_lane(one);
         return true;
     }
-    void send_for(key_lane& l) noexcept {
-        ++sent_for_;
-        home().post(l);
+
+    // The following are called under lock_.
+
+    // What `by` handles next, the key of which it holds then. Others it leaves behind their lanes,
+    // but not too many: whoever holds the claim goes on with that.
+    found next(key_lane& by) noexcept {
+        if (envelope* const e = pop(by)) return {e};
+        for (int looks = 64; looks != 0; --looks) {
+            envelope* const e = static_cast<envelope*>(box_.take());
+            if (!e) break;
+            key_lane* const at = lane_for(*e, by);
+            if (at == &by) return {e};
+            const bool circle = at && asked(*e) && e->call()->chain.has(*at);
+            if (at && !circle && stand_behind(*e, *at)) continue;
+            let_go(by);  // it may take long now
+            return {e, circle ? found::in_circle : found::without_lane};
+        }
+        let_go(by);
+        return {};
     }
-    // Messages of one key in a row are put into the mailbox of their lane in one step.
-    void join_run(envelope& e, key_lane& to) noexcept {
-        if (run_.length == longest_run) send_run();
-        if (run_.length++ == 0) run_.to = &to, run_.oldest = &e;
-        e.next = std::exchange(run_.newest, &e);
+    // False: no memory.
+    bool stand_behind(envelope& e, key_lane& at) noexcept {
+        if (evicts_ && !enter(at)) return false;
+        e.next = nullptr;
+        (at.oldest ? at.newest->next : at.oldest) = &e;
+        at.newest = &e;
+        return true;
     }
-    void send_run() noexcept {
-        if (run_.length == 0) return;
-        const run r = std::exchange(run_, run());
-        if (r.to->box.put(*r.newest, *r.oldest) == mailbox::put_result::claimed) send_for(*r.to);
+    envelope* pop(key_lane& l) noexcept {
+        letter* const e = l.oldest;
+        if (!e) return nullptr;
+        l.oldest = e->next;
+        detail::prefetch(l.oldest);
+        ++l.went;
+        return static_cast<envelope*>(e);
     }
     // Those that are over are left out now and then, so that the ledger is never much longer than
     // the queue was.
-    bool enter(key_lane& to) noexcept {
-        if (ledger_.size() >= tidy_at_) {
-            std::erase_if(ledger_, [](const entry& e) { return e.over(); });
-            tidy_at_ = std::max<std::size_t>(64, 2 * ledger_.size());
+    bool enter(key_lane& at) noexcept {
+        if (order_.size() >= tidy_at_) {
+            std::erase_if(order_, [](const entry& e) { return e.over(); });
+            tidy_at_ = std::max<std::size_t>(64, 2 * order_.size());
         }
         return detail::guarded(
-            [&] { return ledger_.push_back({&to, to.came + 1}), ++to.came, true; },
+            [&] { return order_.push_back({&at, at.came + 1}), ++at.came, true; },
             [](const std::exception_ptr&) { return false; });
     }
-    // Only the sorter finds, makes and gives back lanes. nullptr: no memory, or the key threw.
-    key_lane* lane_for(envelope& e) noexcept {
+
+    // The lane that holds the key of `e`: `by` from now on, if none did. nullptr: the key threw.
+    key_lane* lane_for(envelope& e, key_lane& by) noexcept {
         struct row {
             const detail::message_type* type;
-            key_lane& (*lane_of)(keyed_endpoint&, envelope&);
+            key_lane& (*lane_of)(keyed_endpoint&, envelope&, key_lane&);
         };
         static constexpr std::array<row, sizeof...(Ms)> rows{
             {{&detail::type_of<std::remove_const_t<Ms>>,
-              [](keyed_endpoint& self, envelope& of) -> key_lane& {
+              [](keyed_endpoint& self, envelope& of, key_lane& or_else) -> key_lane& {
                   const Ms& message = of.as<Ms>();
-                  return self.lane_of(std::invoke(self.key_of_, message));
+                  return self.lane_of(std::invoke(self.key_of_, message), or_else);
               }}...}};
         std::size_t i = 0;
         while (rows[i].type != &e.type()) ++i;  // only the Ms come here
-        return detail::guarded([&] { return &rows[i].lane_of(*this, e); },
-                               [](const std::exception_ptr&) -> key_lane* { return nullptr; });
+        asking_.store(&detail::this_thread(), std::memory_order_relaxed);
+        key_lane* const at =
+            detail::guarded([&] { return &rows[i].lane_of(*this, e, by); },
+                            [](const std::exception_ptr&) -> key_lane* { return nullptr; });
+        asking_.store(nullptr, std::memory_order_relaxed);
+        return at;
     }
-    // A key that is known is not copied. Before another one than the last is looked for, the last
-    // one's run is sent, or its lane would seem dry, and be given away.
-    key_lane& lane_of(const Key& key) {
-        if (last_ && keys_.key_eq()(*last_->key, key)) return *last_;
-        last_ = nullptr;
-        send_run();
-        const auto place = keys_.try_emplace(key, nullptr).first;
-        if (!place->second) give_lane(place);
-        return *(last_ = place->second);
-    }
-    void give_lane(typename key_map::iterator place) {
-        key_lane& l = *detail::guarded([&] { return &spare_lane(); },
-                                       [&](const std::exception_ptr& thrown) -> key_lane* {
-                                           keys_.erase(place);
-                                           detail::rethrow(thrown);
-                                       });
-        spare_ = l.next;
-        l.key = &place->first;
-        place->second = &l;
-    }
-    key_lane& spare_lane() {
-        if (!spare_) collect_dry_lanes();
-        if (!spare_) {
-            const std::lock_guard guard(lanes_lock_);
-            spare_ = &lanes_.emplace_back(*this, static_cast<std::uint32_t>(lanes_.size()));
+    key_lane& lane_of(const Key& key, key_lane& or_else) {
+        if (or_else.holds && std::equal_to<Key>()(*or_else.key, key)) return or_else;
+        const std::size_t hash = std::hash<Key>()(key);
+        for (key_lane* l = bucket_of(hash); l; l = l->next) {
+            if (l->hash == hash && std::equal_to<Key>()(*l->key, key)) return *l;
         }
-        return *spare_;
+        let_go(or_else);
+        if constexpr (std::is_copy_assignable_v<Key>) or_else.key = key;
+        else or_else.key.emplace(key);
+        or_else.hash = hash;
+        or_else.holds = true;
+        or_else.next = std::exchange(bucket_of(hash), &or_else);
+        return or_else;
     }
-    // Looks at some of the lanes that have run dry since they were spare. Those that are at work
-    // again are looked at another time: they do not list themselves once more.
-    void collect_dry_lanes() noexcept {
-        key_lane* l = dry_.exchange(nullptr, std::memory_order_acquire);  // (1)
-        while (l) watch(*std::exchange(l, l->next));
-        for (int tries = 16; watched_ && tries != 0; --tries) {
-            key_lane& one = *std::exchange(watched_, watched_->next);
-            if (!one.box.idle() || !forget_key(one)) {  // idle it stays: only the sorter puts in
-                watch(one);
-                continue;
-            }
-            one.listed = false;
-            one.next = std::exchange(spare_, &one);
+    void let_go(key_lane& l) noexcept {
+        if (!std::exchange(l.holds, false)) return;
+        key_lane** link = &bucket_of(l.hash);
+        while (*link != &l) link = &(*link)->next;
+        *link = l.next;
+    }
+    // Multiplicative hashing: Knuth, The Art of Computer Programming, volume 3, section 6.4.
+    key_lane*& bucket_of(std::size_t hash) noexcept {
+        const std::uint64_t spread = std::uint64_t{hash} * 0x9e37'79b9'7f4a'7c15;
+        return buckets_[static_cast<std::size_t>(spread >> 32) & (buckets_.size() - 1)];
+    }
+
+    // nullptr: no memory.
+    key_lane* begin_lane() noexcept {
+        if (!spare_) make_lane();
+        if (!spare_) return nullptr;
+        ++at_work_;
+        return std::exchange(spare_, spare_->next);
+    }
+    void end_lane(key_lane& l) noexcept {
+        let_go(l);
+        l.next = std::exchange(spare_, &l);
+        --at_work_;
+    }
+    POSTHASTE_NOINLINE void make_lane() noexcept {
+        detail::guarded(
+            [&] {
+                if (lanes_.size() >= buckets_.size()) grow();
+                const std::lock_guard guard(lanes_lock_);
+                spare_ = &lanes_.emplace_back(*this, static_cast<std::uint32_t>(lanes_.size()));
+            },
+            [](const std::exception_ptr&) {});
+    }
+    void grow() {
+        std::vector<key_lane*> more(std::max<std::size_t>(16, 2 * buckets_.size()));
+        buckets_.swap(more);
+        for (key_lane& l : lanes_) {
+            if (l.holds) l.next = std::exchange(bucket_of(l.hash), &l);
         }
-    }
-    void watch(key_lane& l) noexcept {
-        l.next = nullptr;
-        (watched_ ? last_watched_->next : watched_) = &l;
-        last_watched_ = &l;
-    }
-    bool forget_key(key_lane& l) noexcept {
-        return detail::guarded([&] { return keys_.erase(*l.key), l.key = nullptr, true; },
-                               [](const std::exception_ptr&) { return false; });  // its hash threw
     }
     key_lane* key_lane_number(std::size_t i) noexcept {
         const std::lock_guard guard(lanes_lock_);
         return i < lanes_.size() ? &lanes_[i] : nullptr;
     }
 
-    envelope* take(lane& l) noexcept override {
-        key_lane& one = static_cast<key_lane&>(l);
-        letter* taken_out = nullptr;
-        {
-            const auto guard = lock_if_evicting();
-            taken_out = one.box.take();
-            if (evicts_ && taken_out) ++one.went;
-        }
-        if (taken_out) this->taken();
-        return static_cast<envelope*>(taken_out);
-    }
-    bool release(lane& l) noexcept override {
-        key_lane& one = static_cast<key_lane&>(l);
-        if (!std::exchange(one.listed, true)) {  // while the claim still is ours
-            one.next = dry_.load(std::memory_order_relaxed);
-            while (!dry_.compare_exchange_weak(one.next, &one, std::memory_order_release,  // (1)
-                                               std::memory_order_relaxed)) {}
-        }
-        const auto guard = lock_if_evicting();
-        return one.box.release();  // then it may be another key's
-    }
-    // The first that is not over is the first of its lane. What is not sorted yet is younger.
+    // The first that is not over is the first behind its lane. What is in the mailbox is younger.
+    // Nothing, if this very thread is at a key just now, which sends here of all things.
     envelope* take_oldest() noexcept override {
-        const std::lock_guard guard(ledger_lock_);
-        while (!ledger_.empty() && ledger_.front().over()) ledger_.pop_front();
-        if (ledger_.empty()) return box_.idle() ? nullptr : static_cast<envelope*>(box_.take());
-        key_lane& from = *ledger_.front().where;
-        ledger_.pop_front();
-        ++from.went;
-        return static_cast<envelope*>(from.box.take());
-    }
-    std::unique_lock<std::mutex> lock_if_evicting() const noexcept {
-        return evicts_ ? std::unique_lock(ledger_lock_) : std::unique_lock<std::mutex>();
+        if (asking_.load(std::memory_order_relaxed) == &detail::this_thread()) return nullptr;
+        const std::lock_guard guard(lock_);
+        while (!order_.empty() && order_.front().over()) order_.pop_front();
+        if (order_.empty()) return box_.idle() ? nullptr : static_cast<envelope*>(box_.take());
+        key_lane& from = *order_.front().where;
+        order_.pop_front();
+        return pop(from);
     }
     void shut() noexcept override { box_.shut(); }
 
-    // (1) hands a lane from who found it dry to the sorter.
-    const bool evicts_;  // senders take from the queues too: then under ledger_lock_
+    const bool evicts_, waits_;  // when it is full
     const KeyOf key_of_;
     mailbox box_;
-    // The sorter's, as all up to last_watched_. A key has no lane yet where there was no memory for
-    // one, and to forget it failed.
-    key_map keys_;
-    key_lane* last_ = nullptr;  // of the key that was looked for last
-    struct run {  // messages of that key that are not in its lane's mailbox yet
-        key_lane* to = nullptr;
-        letter *newest = nullptr, *oldest = nullptr;
-        int length = 0;
-    } run_;  // empty, where evicts_
-    static constexpr int longest_run = 32;
-    // Lanes, in this turn: each is several cache lines, which are to be there still then.
-    int sent_for_ = 0;
-    static constexpr int most_sent_for = 128;
+    // Also while a key is asked for, compared and copied: whoever has these do so waits for nobody.
+    alignas(detail::cache_line) mutable detail::spin_lock lock_;
+    std::atomic<const void*> asking_ = nullptr;  // relaxed: each thread knows its own
+    // All below guarded by lock_, and so is taking from the mailbox, and releasing its claim.
+    std::size_t at_work_ = 0;  // lanes
     key_lane* spare_ = nullptr;
-    key_lane* watched_ = nullptr;  // those that ran dry once, and perhaps are at work again
-    key_lane* last_watched_ = nullptr;  // of no meaning without watched_
-    mutable std::mutex lanes_lock_;
-    std::deque<key_lane> lanes_;  // guarded by lanes_lock_; the sorter adds, nobody takes away
-    std::atomic<key_lane*> dry_ = nullptr;
-    mutable std::mutex ledger_lock_;  // if evicts_: guards the two below, and taking from any box
-    std::deque<entry, detail::recycling_allocator<entry>> ledger_;
+    std::vector<key_lane*> buckets_;  // 16, 32, ... of the lanes that hold keys
+    std::deque<entry, detail::recycling_allocator<entry>> order_;
     std::size_t tidy_at_ = 64;
-    sorter sorter_{*this};
+    std::mutex lanes_lock_;
+    std::deque<key_lane> lanes_;  // guarded by lanes_lock_ too; nobody takes away
+    comer comer_{*this};
 };
 
 }  // namespace posthaste
