@@ -10,23 +10,28 @@
 using namespace posthaste;
 using put_result = work_queue::put_result;
 
+static int taken = 0;
+static void count() { ++taken; }
+
 TEST_CASE("work_queue: sends a reader with a letter, and by that one up to n, then queues") {
     work_queue queue(3);
     std::array<letter, 5> letters;
     bool one_more = true;
+    taken = 0;
     CHECK(queue.idle());
     CHECK(queue.put(letters[0]) == put_result::claimed);
     CHECK(queue.put(letters[1]) == put_result::queued);  // the first reader is on its way
-    CHECK(queue.take(one_more) == &letters[0]);
+    CHECK(queue.take(one_more, count) == &letters[0]);
     CHECK(one_more);
-    CHECK(queue.take(one_more) == &letters[1]);
+    CHECK(queue.take(one_more, count) == &letters[1]);
     CHECK_FALSE(one_more);
     CHECK(queue.put(letters[2]) == put_result::claimed);  // the third
     CHECK(queue.put(letters[3]) == put_result::queued);
-    CHECK(queue.take(one_more) == &letters[2]);
+    CHECK(queue.take(one_more, count) == &letters[2]);
     CHECK_FALSE(one_more);  // all are there
     CHECK(queue.put(letters[4]) == put_result::queued);
     CHECK_FALSE(queue.idle());
+    CHECK(taken == 3);
 }
 
 TEST_CASE("work_queue: gives every letter once, the oldest first") {
@@ -82,10 +87,12 @@ TEST_CASE("work_queue: shut it refuses, and gives what is there") {
     CHECK(queue.put(letters[2]) == put_result::refused);
     CHECK_FALSE(queue.claim());
     CHECK_FALSE(queue.idle());
-    CHECK(queue.take(one_more));
+    CHECK(queue.take(one_more, count));
     CHECK(one_more);
-    CHECK(queue.take(one_more));
-    CHECK(queue.take(one_more) == nullptr);
+    CHECK(queue.take(one_more, count));
+    taken = 0;
+    CHECK(queue.take(one_more, count) == nullptr);
+    CHECK(taken == 0);
     CHECK(queue.release());
     CHECK_FALSE(queue.idle());
     CHECK(queue.release());
@@ -149,7 +156,7 @@ TEST_CASE("work_queue: no letter waits while a place is free, whatever the order
                 case 2: {  // a reader looks
                     if (coming == 0) break;
                     bool one_more = false;
-                    letter* const l = queue.take(one_more);
+                    letter* const l = queue.take(one_more, count);
                     wrong += l != (waiting.empty() ? nullptr : waiting.front());
                     --coming;
                     if (l) {

@@ -21,6 +21,7 @@ template <int N>
 struct state {
     work_queue queue{N};
     marked a, b;
+    plain taken;  // that of whoever takes, one at a time
     plain alone;  // the reader's, where there is one at a time
     int readers = 0;
     bool stuck = false;  // one has not come back
@@ -38,7 +39,7 @@ struct state {
             do {
                 world::demand(++readers <= N, "more than n readers");
                 for (bool one_more = false;;) {
-                    marked* const m = checked(queue.take(one_more));
+                    marked* const m = checked(queue.take(one_more, [this] { taken.write(); }));
                     if (one_more) world::demand(++sent <= N, "more than n readers, some to come");
                     if (!m) break;
                     m->handled.write();
@@ -51,7 +52,7 @@ struct state {
     // One reader that takes one letter only, and is busy with that until all others have gone.
     void read_one() {
         bool one_more = false;
-        marked* const m = checked(queue.take(one_more));
+        marked* const m = checked(queue.take(one_more, [this] { taken.write(); }));
         if (one_more) read();
         if (m) m->handled.write();
         stuck = true;

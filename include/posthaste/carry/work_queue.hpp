@@ -69,10 +69,12 @@ public:
     }
 
     /// A letter, for a reader; nullptr: none is there now. `one_more`: the caller must send another
-    /// reader, which is counted already.
-    letter* take(bool& one_more) noexcept {
+    /// reader, which is counted already. `taken()` is called for each letter, one at a time.
+    template <typename Taken>
+    letter* take(bool& one_more, Taken taken) noexcept {
         const std::lock_guard guard(lock_);
         letter* const l = next();
+        if (l) taken();
         one_more = false;
         if (l && places_ != max_places_ && !vacant()) {
             ++places_;  // that of the reader who comes with the next letter; or to one that is here

@@ -24,6 +24,7 @@ public:
     parallel_endpoint(std::string name, executor& at, dead_letters& dead, detail::owned<handler> h,
                       const parallel& mode)
         : endpoint_core(std::move(name), at, dead, std::move(h), mode.capacity(), mode.full()),
+          waits_(mode.full() == when_full::wait),
           queue_(static_cast<std::uint32_t>(mode.count())),
           free_((mode.count() + 63) / 64) {
         for (std::size_t i = 0; i != mode.count(); ++i) {
@@ -71,9 +72,11 @@ private:
     }
     envelope* take(lane&) noexcept override {
         bool one_more = false;
-        letter* const l = queue_.take(one_more);
+        letter* const l = queue_.take(one_more, [this] {
+            if (!waits_) taken_by_the_one();
+        });
         if (one_more) home().post(free_lane());
-        if (l) taken();
+        if (l && waits_) taken();
         return static_cast<envelope*>(l);
     }
     bool release(lane& l) noexcept override {
@@ -115,6 +118,7 @@ private:
     }
 
     // (1) releases what was done on the lane to (2), which acquires it.
+    const bool waits_;  // when it is full
     work_queue queue_;
     std::vector<std::atomic<std::uint64_t>> free_;
     std::deque<numbered_lane> lanes_;
