@@ -8,8 +8,8 @@
 
 namespace posthaste::detail {
 
-/// Guards a list or two. Of user code only what a keyed endpoint asks of a key runs under one. Meets
-/// Lockable: use std::lock_guard.
+/// Guards a list or two. Of user code only what a keyed endpoint asks of a key runs under one.
+/// Meets Lockable: use std::lock_guard.
 class spin_lock {
 public:
     void lock() noexcept {
