@@ -1,6 +1,7 @@
 #include <posthaste/guard/dedup.hpp>
 
 #include "../support/conversation.hpp"
+#include "../support/hashed.hpp"
 
 #include <posthaste/serve/policy.hpp>
 
@@ -250,14 +251,9 @@ struct touchy {
     touchy(const touchy& o) : n(o.n) { count(copy_in); }
     touchy(touchy&&) noexcept = default;
     bool operator==(const touchy& o) const { return count(comparison_in), n == o.n; }
+    std::size_t hashed() const { return count(hash_in), static_cast<std::size_t>(n % 3); }
 };
 }  // namespace
-template <>
-struct std::hash<touchy> {
-    std::size_t operator()(const touchy& t) const {
-        return touchy::count(touchy::hash_in), static_cast<std::size_t>(t.n % 3);
-    }
-};
 
 TEST_CASE("dedup: whatever a key throws, and when, costs one message at most") {
     testing::no_frames_left frames;

@@ -1,13 +1,13 @@
 #include <posthaste/serve/keyed_endpoint.hpp>
 
 #include "../support/conversation.hpp"
+#include "../support/hashed.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <semaphore>
@@ -31,9 +31,15 @@ struct cancel {
     std::string customer;
     int n;
 };
+int hash_throws_in = -1;  // so many times it does not throw before; -1: never
 struct fussy_key {
     std::string text;
     bool operator==(const fussy_key&) const = default;
+    std::size_t hashed() const {
+        const bool now = hash_throws_in >= 0 && hash_throws_in-- == 0;
+        if (now || text == "bad") throw std::runtime_error("no hash");
+        return text.size();
+    }
 };
 struct fussy {
     using reply = int;
@@ -47,21 +53,6 @@ struct numbered {
 task<result<int>> call(client<order> c, std::string customer, int n) {
     co_return co_await c.call(customer, n);
 }
-
-int hash_throws_in = -1;  // so many times it does not throw before; -1: never
-
-}  // namespace
-
-template <>
-struct std::hash<fussy_key> {
-    std::size_t operator()(const fussy_key& k) const {
-        const bool now = hash_throws_in >= 0 && hash_throws_in-- == 0;
-        if (now || k.text == "bad") throw std::runtime_error("no hash");
-        return k.text.size();
-    }
-};
-
-namespace {
 
 /// The endpoint itself, to see its lanes.
 struct bare {
