@@ -23,8 +23,7 @@ struct listens final : handler {
     ~listens() override;
     state& of;
 
-    static constexpr std::array<entry, 1> all{
-        {{&posthaste::detail::type_of<job>, nullptr, false, false}}};
+    static constexpr std::array<entry, 1> all{{{&posthaste::detail::type_of<job>, nullptr, false}}};
 };
 
 /// Two queues, each with a lane, as keyed_endpoint; mostly one of them is used, as in

@@ -21,7 +21,7 @@ struct note {
 };
 struct handles_ask : handler {
     handles_ask() : handler(entries) {}
-    static constexpr handler::entry entries[1]{{&detail::type_of<ask>, nullptr, false, false}};
+    static constexpr handler::entry entries[1]{{&detail::type_of<ask>, nullptr, false}};
 };
 }  // namespace
 

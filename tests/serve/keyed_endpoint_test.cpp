@@ -58,8 +58,7 @@ task<result<int>> call(client<order> c, std::string customer, int n) {
 struct bare {
     struct nothing : handler {
         nothing() : handler(entries) {}
-        static constexpr handler::entry entries[1]{
-            {&detail::type_of<numbered>, nullptr, false, false}};
+        static constexpr handler::entry entries[1]{{&detail::type_of<numbered>, nullptr, false}};
     };
     simulation sim;
     dead_letters dead;

@@ -52,7 +52,7 @@ TEST_CASE("shared_message: one that cannot be built is none") {
 TEST_CASE("shared_message: an envelope refers to it, and lets go of it at its end") {
     const auto held = std::make_shared<int>(0);
     auto* const m = shared_message<note>::make(3, held);
-    const handler_entry how{&detail::type_of<note>, nullptr, false, false};
+    const handler_entry how{&detail::type_of<note>, nullptr, false};
     auto* const one = detail::copies<note>::make(*m, 1);
     REQUIRE(one);
     envelope* const e = &one->number(0, how);
@@ -74,7 +74,7 @@ TEST_CASE("shared_message: copies in a block are envelopes, of which the last fr
     static_assert(block::most > 1 && block::most < 256);
     block* const all = block::make(*m, block::most);
     REQUIRE(all);
-    const handler_entry how{&detail::type_of<note>, nullptr, false, false};
+    const handler_entry how{&detail::type_of<note>, nullptr, false};
     std::vector<envelope*> each;
     for (std::uint32_t i = 0; i != block::most; ++i) each.push_back(&all->number(i, how));
     std::swap(each.front(), each.back());
@@ -103,7 +103,7 @@ TEST_CASE("shared_message: copies may be in the same memory as the message, behi
     CHECK(static_cast<void*>(all) == m->behind());
     CHECK(reinterpret_cast<std::byte*>(all) - reinterpret_cast<std::byte*>(m) >=
           static_cast<std::ptrdiff_t>(sizeof(*m)));
-    const handler_entry how{&detail::type_of<note>, nullptr, false, false};
+    const handler_entry how{&detail::type_of<note>, nullptr, false};
     std::vector<envelope*> each;
     for (std::uint32_t i = 0; i != n; ++i) each.push_back(&all->number(i, how));
     std::swap(each.front(), each[2]);

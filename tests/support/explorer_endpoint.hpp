@@ -62,7 +62,7 @@ private:
                                                         l.close_case(nullptr, true);
                                                         return true;
                                                     },
-                                                    false, true}}};
+                                                    true}}};
 };
 
 }  // namespace posthaste::testing::explore

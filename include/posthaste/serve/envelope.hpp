@@ -39,9 +39,7 @@ struct request;
 struct handler_entry {
     const detail::message_type* type;
     bool (*start)(handler&, lane&) noexcept;  ///< true: it has ended
-    bool suspends;                            ///< it is a coroutine
     bool hears_stop;  ///< it can know that a stop was requested, while it runs
-    bool streams = false;  ///< its caller goes on while it runs
     /// Of a handler that takes nothing but the message, and is no coroutine: has it handle the one
     /// at `message`, makes the result<reply> at `answer`, gives the failure in that, or nullptr.
     failure* (*at_once)(handler&, void* message, void* answer) noexcept = nullptr;
@@ -49,7 +47,7 @@ struct handler_entry {
     /// message, and is no coroutine: handles this one and those behind it, by lane::hand_each().
     bool (*each)(handler&, lane&, envelope& first, int& budget) noexcept = nullptr;
     /// As start(), for a caller who takes the answer out of the envelope if it has ended: its case
-    /// is still open then, and `why` says why it has failed. nullptr: its callers go on before.
+    /// is still open then, and `why` says why it has failed. nullptr: nobody waits for its end.
     bool (*begin)(handler&, lane&, caller_below&, failure*& why) noexcept = nullptr;
 };
 

@@ -135,9 +135,9 @@ class handling {
 public:
     /// It yields the values of a stream; a task may give somebody else's.
     static constexpr bool streams = !a_task<given> && a_stream<typename unwrapped<given>::type>;
-    static constexpr bool suspends = a_task<given> || streams;
-    static constexpr bool hears_stop =
-        suspends || takes_message_and_context<H, M> || takes_message_and_outbox<H, M>;
+    static constexpr bool hears_stop = a_task<given> || streams ||
+                                       takes_message_and_context<H, M> ||
+                                       takes_message_and_outbox<H, M>;
 
     /// It has no part in anything but the message, which is its own.
     static constexpr bool plain = !hears_stop && !std::is_const_v<M>;
@@ -360,8 +360,8 @@ private:
           [](handler& self, lane& l) noexcept {
               return handling<H, Ms>::start(static_cast<handler_of&>(self).h_, l);
           },
-          handling<H, Ms>::suspends, handling<H, Ms>::hears_stop, handling<H, Ms>::streams,
-          answers<Ms>(), handling<H, Ms>::hears_stop ? nullptr : &handler_of::template each<Ms>,
+          handling<H, Ms>::hears_stop, answers<Ms>(),
+          handling<H, Ms>::hears_stop ? nullptr : &handler_of::template each<Ms>,
           begins<Ms>()}...}};
 };
 

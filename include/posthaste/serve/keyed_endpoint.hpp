@@ -29,8 +29,9 @@ namespace posthaste {
 /// The endpoint behind `keyed(key_of)`: a mailbox, and lanes that take from it under a lock. A lane
 /// that takes a message holds its key until no more of that are there. Who meets a message of a key
 /// that another lane holds puts it behind that lane, and looks for the next. So only keys at work
-/// are known, and there are no more lanes than there ever were of those at a time, and one. With
-/// when_full::drop_oldest a ledger keeps in what order the messages came that stand behind lanes.
+/// are known, and there are no more lanes than there ever were of those at a time, and one for each
+/// thread that looks for a message. With when_full::drop_oldest a ledger keeps in what order the
+/// messages came that stand behind lanes.
 ///
 /// Whoever holds the mailbox's claim is on the way to it: the comer, who is posted, or a lane that
 /// takes. A comer that has found something releases the claim, or sends the next comer if there is

@@ -52,8 +52,7 @@ private:
           [](handler& self, lane& l) noexcept {
               return handling_it::start(static_cast<subscriber_handler&>(self).h_, l);
           },
-          handling_it::suspends, handling_it::hears_stop, false, nullptr,
-          handling_it::hears_stop ? nullptr : &each}}};
+          handling_it::hears_stop, nullptr, handling_it::hears_stop ? nullptr : &each}}};
 };
 
 /// Puts the latest messages of its topics into its queue, as far as there is room and memory.
