@@ -691,7 +691,7 @@ inline result<void> endpoint_core::take_again(envelope& e) noexcept {
 }
 
 inline lane::lane(endpoint_core& endpoint, std::uint32_t slot) noexcept
-    : of(endpoint), context_(endpoint.home(), never, stop_.token()) {
+    : of(endpoint), context_(endpoint.home(), never, stop_.token()), number_(slot) {
     context_.lane_ = this, context_.slot_ = slot;
     run = [](work& w) noexcept { static_cast<lane&>(w).read_on(); };
 }
@@ -820,7 +820,7 @@ inline void lane::prepare(envelope& e, request& r, time_point bound, duration al
 // `kept`: where it is known by, if it may come again.
 inline message_id lane::identify(message_id* kept) noexcept {
     if (kept && *kept) return *kept;
-    const message_id given{context_.slot_ + std::uint64_t{1}, ++identified_};
+    const message_id given{number_ + std::uint64_t{1}, ++identified_};
     if (kept) *kept = given;
     return given;
 }

@@ -75,9 +75,11 @@ private:
     // All but the lane itself is guarded by lock_.
     struct key_lane : lane {
         using lane::lane;
+        using lane::sit_in;
         std::optional<Key> key;  // kept when it is let go: to assign to it may take no memory
         std::size_t hash = 0;
-        bool holds = false;  // its key
+        bool holds = false;  // its key, and meanwhile a slot
+        std::uint32_t slot = 0;
         bool comes = false;  // with the claim of box_
         key_lane* next = nullptr;  // that holds a key of the same bucket, or is spare
         letter *oldest = nullptr, *newest = nullptr;  // of those behind it; newest: if oldest is
@@ -238,6 +240,13 @@ private:
         else or_else.key.emplace(key);
         or_else.hash = hash;
         or_else.holds = true;
+        if (free_slots_.empty()) {
+            or_else.slot = slots_++;
+        } else {
+            or_else.slot = free_slots_.back();
+            free_slots_.pop_back();
+        }
+        or_else.sit_in(or_else.slot);
         or_else.next = std::exchange(bucket_of(hash), &or_else);
         return or_else;
     }
@@ -246,6 +255,7 @@ private:
         key_lane** link = &bucket_of(l.hash);
         while (*link != &l) link = &(*link)->next;
         *link = l.next;
+        free_slots_.push_back(l.slot);  // there is room: for as many as there are lanes
     }
     // Multiplicative hashing: Knuth, The Art of Computer Programming, volume 3, section 6.4.
     key_lane*& bucket_of(std::size_t hash) noexcept {
@@ -276,6 +286,7 @@ private:
     }
     void grow() {
         std::vector<key_lane*> more(std::max<std::size_t>(16, 2 * buckets_.size()));
+        free_slots_.reserve(more.size());
         buckets_.swap(more);
         for (key_lane& l : lanes_) {
             if (l.holds) l.next = std::exchange(bucket_of(l.hash), &l);
@@ -308,6 +319,8 @@ private:
     // All below guarded by lock_, and so is taking from the mailbox, and releasing its claim.
     std::size_t at_work_ = 0;  // lanes
     key_lane* spare_ = nullptr;
+    std::uint32_t slots_ = 0;  // as many as there ever were keys at work at a time
+    std::vector<std::uint32_t> free_slots_;
     std::vector<key_lane*> buckets_;  // 16, 32, ... of the lanes that hold keys
     std::deque<entry, detail::recycling_allocator<entry>> order_;
     std::size_t tidy_at_ = 64;

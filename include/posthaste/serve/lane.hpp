@@ -99,6 +99,11 @@ public:
 
     endpoint_core& of;
 
+protected:
+    /// From the next message on; its own number tells its ids from those of other lanes all the
+    /// same.
+    void sit_in(std::uint32_t slot) noexcept { context_.slot_ = slot; }
+
 private:
     friend endpoint_core;
     static constexpr std::uintptr_t cancelling = 1, deaf = 2;
@@ -132,6 +137,7 @@ private:
     envelope* to_repeat_ = nullptr;  // its handler has failed; it waits for the next attempt
     detail::promise_base* running_ = nullptr;
     void (*finish_)(lane&, bool) noexcept = nullptr;
+    const std::uint32_t number_;
     std::uint64_t identified_ = 0;  // messages that got their id here
     tally tally_;
 
