@@ -1,4 +1,5 @@
 #include <posthaste/guard/fallback.hpp>
+#include <posthaste/serve/gather.hpp>
 
 #include "../support/conversation.hpp"
 
@@ -60,6 +61,26 @@ TEST_CASE("fallback: gives a value where the call fails, and there only") {
     CHECK(*w.call<ask>(fallback(7), false) == 7);
     const auto c = w.app.client<ask>("nobody", fallback(8));
     CHECK(*w.app.run([&]() -> task<result<int>> { co_return co_await c.call(true); }) == 8);
+}
+
+TEST_CASE("fallback: gives a value also to one of several that was answered at once") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    app.handle<ask>("plain", [](ask a) -> result<int> {
+        if (a.good) return 1;
+        return failure(code::unavailable);
+    });
+    const auto with = app.client<ask>("plain", fallback(7));
+    const auto without = app.client<ask>("plain");
+    app.run([&]() -> task<> {
+        auto [good, bad, failed] =
+            co_await gather(with.call(true), with.call(false), without.call(false));
+        REQUIRE((good && bad));
+        CHECK(*good == 1);
+        CHECK(*bad == 7);
+        CHECK(outcome(failed) == "unavailable, complete");
+    });
 }
 
 TEST_CASE("fallback: gives what a function makes of the failure") {

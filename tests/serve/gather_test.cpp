@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -25,6 +26,10 @@ struct stock {
 };
 struct price {
     using reply = long;
+    std::string sku;
+};
+struct boxed_price {
+    using reply = std::unique_ptr<std::string>;
     std::string sku;
 };
 struct note {
@@ -65,6 +70,34 @@ TEST_CASE("gather: makes all calls at once and gives each one's own result") {
         auto half = co_await gather(s.call(bad), p.call(bad));
         CHECK(outcome(std::get<0>(half)) == "handler failed, complete");
         CHECK(*std::get<1>(half) == 1999);
+    });
+}
+
+TEST_CASE("gather: what is answered at once is each one's own, be it a value or a failure") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    app.handle<boxed_price>("plain", [](boxed_price p) -> result<std::unique_ptr<std::string>> {
+        if (p.sku == "bad") return failure(code::unavailable);
+        return std::make_unique<std::string>(std::move(p.sku));
+    });
+    const auto c = app.client<boxed_price>("plain");
+    const std::string lamp = "a lamp whose name is no short one", chair = "chair", bad = "bad";
+    app.run([&]() -> task<> {
+        auto [a, b, d] = co_await gather(c.call(lamp), c.call(bad), c.call(chair));
+        CHECK(**a == lamp);
+        CHECK(b.error().code() == code::unavailable);
+        CHECK(**d == chair);
+        auto [e, f] = co_await gather(1s, c.call(bad), c.call(lamp));
+        CHECK(e.error().code() == code::unavailable);
+        CHECK(**f == lamp);
+        std::vector<decltype(c.call(lamp))> calls;
+        for (const std::string& sku : {lamp, bad, chair}) calls.push_back(c.call(sku));
+        auto all = co_await gather(std::move(calls));
+        CHECK(**all[0] == lamp);
+        CHECK(all[1].error().code() == code::unavailable);
+        CHECK(**all[2] == chair);
+        static_cast<void>(co_await gather(c.call(lamp), c.call(bad)));  // not even looked at
     });
 }
 

@@ -1,6 +1,7 @@
 // Several at once, and all their values.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/config.hpp>
 #include <posthaste/run/as_task.hpp>
 
 #include <atomic>
@@ -23,6 +24,13 @@ template <typename A>
 concept begins_for_frame = home_keeping<A> && requires(A a, frame& f) {
     { a.begin(f) } noexcept -> std::same_as<bool>;
     { a.await_resume() } noexcept;
+};
+
+/// Of those, what tells where in it the outcome lies, if it was over at once; nullptr: it is to be
+/// had by await_resume(), which has more to do.
+template <typename A>
+concept keeps_outcome = requires(A a) {
+    { a.outcome() } noexcept -> std::same_as<await_result_t<A>*>;
 };
 
 template <begins_for_frame A>
@@ -89,13 +97,20 @@ private:
     frame* parent_ = nullptr;
 };
 
-/// One of several that needs none; its outcome is kept as soon as it is over.
+/// One of several that needs none; its outcome is had as soon as it is over, and is moved only once
+/// where it lies in what was awaited.
 template <begins_for_frame A>
 class frameless : public frame {
 public:
     using value_type = await_result_t<A>;
     using ended_fn = void (*)(joint& all, value_type& outcome) noexcept;
-    explicit frameless(A&& a) noexcept : frame(nullptr), awaited_(std::move(a)) {}
+    explicit frameless(A&& a) noexcept : frame(nullptr, not_yet_placed()), awaited_(std::move(a)) {
+        run = [](work& w) noexcept {
+            frameless& one = static_cast<frameless&>(static_cast<frame&>(w));
+            one.ended();
+            one.all_->leave();
+        };
+    }
     frameless(frameless&& not_yet) noexcept : frameless(std::move(not_yet.awaited_)) {}
 
     /// True: it has ended; otherwise it leaves `all` when it has, on any thread.
@@ -104,27 +119,34 @@ public:
         under = below;
         all_ = &all;
         at_end_ = at_end;
-        run = [](work& w) noexcept {
-            frameless& one = static_cast<frameless&>(static_cast<frame&>(w));
-            one.ended();
-            one.all_->leave();
-        };
         if (awaited_.begin(*this)) return false;
-        ended();
+        if (value_type* const there = lies_there()) {
+            if (at_end) at_end(all, *there);
+        } else {
+            ended();
+        }
         return true;
     }
-    value_type take() noexcept { return std::move(*outcome_); }
+    /// After its end.
+    value_type& outcome() noexcept {
+        value_type* const there = lies_there();
+        return there ? *there : *outcome_;
+    }
 
 private:
-    void ended() noexcept {
+    value_type* lies_there() noexcept {
+        if constexpr (keeps_outcome<A>) return awaited_.outcome();
+        else return nullptr;
+    }
+    POSTHASTE_NOINLINE void ended() noexcept {
         outcome_.emplace(awaited_.await_resume());
         if (at_end_) at_end_(*all_, *outcome_);
     }
 
-    joint* all_ = nullptr;
-    ended_fn at_end_ = nullptr;
+    joint* all_;  // from start() on, as at_end_
+    ended_fn at_end_;
     A awaited_;
-    std::optional<value_type> outcome_;
+    std::optional<value_type> outcome_;  // if it does not lie in awaited_
 };
 
 template <typename A>
@@ -153,8 +175,8 @@ auto as_branches(std::vector<A> all) {
 }
 
 template <typename A>
-auto take_value(frameless<A>& b) noexcept {
-    return b.take();
+auto&& take_value(frameless<A>& b) noexcept {
+    return std::move(b.outcome());
 }
 
 template <typename... Branches>

@@ -93,10 +93,11 @@ public:
     direct_call(const address& to, called<M>* e, duration allowance) noexcept
         : to_(to), allowance_(allowance), envelope_(e) {}
     direct_call(direct_call&& not_yet) noexcept
-        : to_(not_yet.to_),
-          allowance_(not_yet.allowance_),
-          envelope_(std::exchange(not_yet.envelope_, nullptr)),
-          message_(std::move(not_yet.message_)) {
+        : to_(not_yet.to_), allowance_(not_yet.allowance_), envelope_(not_yet.envelope_) {
+        if constexpr (small) {  // piece by piece: they were written so a moment ago
+            if (not_yet.message_)
+                message_.emplace(std::in_place, std::move(not_yet.message_->value));
+        }
         not_yet.stage_ = stage::left;
     }
     ~direct_call() {
@@ -151,6 +152,11 @@ public:
         return try_at_once(f).what == at_once::answered;
     }
     bool answered() const noexcept { return small && stage_ == stage::answered; }
+    /// nullptr: not answered().
+    result<reply>* answer() noexcept {
+        if constexpr (small) return answered() ? &answer_ : nullptr;
+        else return nullptr;
+    }
 
     /// end() and take() in one.
     result<reply> finish() noexcept {

@@ -352,8 +352,9 @@ public:
     call_operation(const address& to, detail::called<M>* e,
                    const std::shared_ptr<const call_settings>& by) noexcept
         : by_(by), direct_(to, e, forever) {}
-    call_operation(call_operation&& not_yet) noexcept
-        : by_(std::move(not_yet.by_)), direct_(std::move(not_yet.direct_)) {}
+    call_operation(call_operation&& not_yet) noexcept : direct_(std::move(not_yet.direct_)) {
+        if (not_yet.by_) by_ = std::move(not_yet.by_);  // as a rule there are none
+    }
 
     bool await_ready() const noexcept { return false; }
     template <homed Promise>
@@ -365,6 +366,8 @@ public:
     result<reply_t<M>> await_resume() noexcept {
         return guard_.made ? come_out() : direct_.finish();
     }
+    /// If it was over at once: its result, if it lies in here; nullptr: ask await_resume().
+    result<reply_t<M>>* outcome() noexcept { return guard_.made ? nullptr : direct_.answer(); }
 
 private:
     struct guard {
