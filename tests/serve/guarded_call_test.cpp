@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -590,6 +591,47 @@ TEST_CASE("guarded_call: the bus may go while a call stands between two attempts
     REQUIRE(call.done());
     CHECK(outcome(call.value()) == "closed, complete");
     CHECK(p.core->inside == 0);
+}
+
+namespace {
+
+// Has the bus destroyed, on another thread, when the first attempt has failed; then tries again.
+struct ends_bus final : layer {
+    std::unique_ptr<bus>& app;
+    explicit ends_bus(std::unique_ptr<bus>& a) noexcept : app(a) {}
+    verdict enter(passage&, slot&) noexcept override { return {}; }
+    verdict leave(passage&, slot&, const failure*) noexcept override {
+        if (!app) return {};
+        std::thread([this] { app.reset(); }).join();
+        return {verdict::kind::again};
+    }
+};
+struct ending_bus {
+    static constexpr bool repeats = true;
+    std::shared_ptr<ends_bus> core;
+    void apply(call_settings& s) const { s.layers.push_back(core); }
+};
+
+}  // namespace
+
+TEST_CASE("guarded_call: the bus may go as soon as a handler has failed that ended at once") {
+    testing::no_frames_left frames;
+    thread_pool pool(1);
+    auto app = std::make_unique<bus>(pool);
+    const bool coroutine = GENERATE(false, true);
+    if (coroutine) {
+        app->handle<ask>("ask",
+                         [](ask) -> task<result<int>> { co_return failure(code::unavailable); });
+    } else {
+        app->handle<ask>("ask", [](ask) -> result<int> { return failure(code::unavailable); });
+    }
+    const ending_bus p{std::make_shared<ends_bus>(app)};
+    const auto r = sync_wait(pool, [](client<ask> c) -> task<result<int>> {
+        auto made = c.call(1);
+        { const auto gone = std::move(c); }
+        co_return co_await std::move(made);
+    }(app->client<ask>("ask", p)));
+    CHECK(outcome(r) == "closed, complete");
 }
 
 namespace {

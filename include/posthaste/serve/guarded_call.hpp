@@ -35,7 +35,7 @@ public:
     /// `so_far`: where it has got to without this.
     guarded_call(const address& to, const call_settings& by, frame& caller,
                  detail::crossing&& so_far) noexcept
-        : to_(to), by_(by), caller_(&caller), way_(std::move(so_far)) {
+        : to_(to), kept_(to.owner.lock()), by_(by), caller_(&caller), way_(std::move(so_far)) {
         step_.at = caller.at;
         step_.under = caller.under;
     }
@@ -140,7 +140,6 @@ private:
     // ends at once: a stop that was requested already is found in the next turn.
     POSTHASTE_NOINLINE bool pause(duration d, bool repeats) noexcept {
         repeats_ = repeats;
-        if (!kept_) kept_ = to_.owner.lock();
         const duration left = at_hand().time_left();
         late_ = left <= d;
         nap_.emplace(saturating_add(at_hand().now(), std::min(d, left)), forever);
@@ -178,7 +177,7 @@ private:
     };
 
     const address& to_;
-    std::shared_ptr<const void> kept_;  // what to_ is a part of, once no attempt keeps it
+    const std::shared_ptr<const void> kept_;  // what to_ is a part of; not every attempt keeps it
     const call_settings& by_;
     bool late_ = false;  // when the pause is over, so is its time
     bool repeats_ = false;  // the pause is between two attempts
