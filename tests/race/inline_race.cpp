@@ -119,10 +119,19 @@ int main(int argc, char** argv) {
             co_return 1;
         };
     };
+    const auto before_a_wait = [](std::atomic<bool>& go, std::atomic<bool>& done) {
+        return [&](block) -> task<int> {
+            while (!go.load()) detail::pause();
+            co_await yield();
+            done = true;
+            co_return 1;
+        };
+    };
     for (int i = 0; i != 5; ++i) {
         blocked_thread(plain, 5ms, "a function that blocks its thread does not keep its caller");
         blocked_thread(coroutine, 5ms, "a task that blocks its thread does not keep its caller");
         blocked_thread(after_a_wait, 5ms, "nor does one that blocks it later");
+        blocked_thread(before_a_wait, 5ms, "nor one that stands still when its caller has gone");
         blocked_thread(plain, 30us, "nor with a deadline that is over at once");
     }
     demand(detail::live_frames == 0, "no frame is left");
