@@ -33,6 +33,7 @@ int main() {
     std::array<std::array<marked, each>, senders> letters;
     std::array<unsigned, senders> accepted{};
     unsigned max_readers = 0;
+    long counted = 0;  // plain: that of whoever takes, one at a time
     long alone = 0;  // plain: the reader's, where there is one at a time
     std::atomic<unsigned> readers = 0;  // relaxed: no order but the queue's
     std::atomic<unsigned> taken = 0;
@@ -51,7 +52,7 @@ int main() {
             const unsigned others = readers.fetch_add(1, std::memory_order_relaxed);
             wrong.expect(others < max_readers, "more than n readers");
             if (others != 0) two_readers.seen();
-            for (bool send_one = false; take_one(queue->take(send_one));) {
+            for (bool send_one = false; take_one(queue->take(send_one, [&] { ++counted; }));) {
                 if (!send_one) continue;
                 one_more.seen();
                 to_come.fetch_add(1, std::memory_order_relaxed);
