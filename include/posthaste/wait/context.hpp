@@ -77,7 +77,7 @@ public:
     /// Which of the messages that its endpoint handles at a time this is: 0 to n - 1 at a
     /// parallel(n) endpoint, 0 at a serial one. Until its end no other one is in that slot, and
     /// what the last one there did has happened before: what each slot has for itself needs no
-    /// lock. Where keys or reentrance decide how many there are: 0 to the most there ever were.
+    /// lock. Where keys or reentrance decide how many there are: below the most there ever were.
     std::size_t slot() const noexcept { return slot_; }
     /// Of the message at hand; the same when it is delivered or called again.
     posthaste::message_id message_id() const noexcept { return id_; }
