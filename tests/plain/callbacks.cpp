@@ -190,7 +190,9 @@ task<answer> answered(int n) { co_return answer(n); }
 
 struct tally {
     std::atomic<std::uint64_t> accepted = 0, handled = 0, dead = 0;
+    std::atomic<bool> hold = false, holding = false;
 };
+constexpr int holds_its_key = 50;  // a message's content: its handler does so while `hold`
 
 void make_endpoints(bus& app, tally& t) {
     app.dead_letters().on_letter([&t](const dead_letter&) {
@@ -230,6 +232,10 @@ void make_endpoints(bus& app, tally& t) {
                     }),
                     [&t](ask a) -> task<answer> {
                         co_await yield();
+                        if (a.what.value() == holds_its_key) {
+                            t.holding = true;
+                            while (t.hold) co_await yield();
+                        }
                         ++t.handled;
                         co_return answer(a.what.value());
                     });
@@ -276,6 +282,7 @@ task<> talk(client<ask> c, const part& content, tally& t, code expected, kind k,
         const bool kept = expected != code::handler_failed || is_one(r.error().exception(), k);
         demand(kept, "the exception is kept");
         ++as_expected;
+        t.hold = false;
     };
     for (int n = 0; n != 6; ++n) {
         if (c.send(key(n % 3), n)) ++t.accepted;
@@ -302,10 +309,18 @@ void converse(executor& at, const row& r, kind k) {
             const auto first = co_await c.call(key(7), 7);
             demand(first && first->n == 7, "it works before");
         });
+        if (r.at == place::equality) {  // only what is held is compared with
+            t.hold = true;
+            const auto sent = c.send(key(5), holds_its_key);
+            app.run([&]() -> task<> {
+                while (sent && !t.holding) co_await yield();
+            });
+        }
         const part content(5);
         {
             const arm now(r.at, k);
             sync_wait(at, talk(c, content, t, r.expected, k, as_expected));
+            t.hold = false;
             const auto letters = app.drain(1min);  // what was sent is handled
             demand(thrown_there > 0 && as_expected > 0, "it was thrown, and told");
             demand(letters->in_time && letters->total.adds_up(), "the account adds up");
