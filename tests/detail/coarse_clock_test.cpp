@@ -39,5 +39,8 @@ TEST_CASE("coarse_clock: is what executors with real time go by") {
         const time_point coarse = c->coarse_now();
         CHECK(coarse >= before);
         CHECK(coarse <= detail::coarse_clock::now());
+        const time_point soon = c->soon();
+        CHECK(soon >= coarse + detail::coarse_clock::late);
+        CHECK(soon <= detail::coarse_clock::now() + detail::coarse_clock::late);
     }
 }

@@ -22,6 +22,8 @@ public:
     virtual time_point now() const noexcept = 0;
     /// The same for a fifth of the price, some milliseconds late; exact where time is virtual.
     virtual time_point coarse_now() const noexcept { return now(); }
+    /// For who waits long: not before now(), some milliseconds after it, for as little.
+    virtual time_point soon() const noexcept { return now(); }
 
 protected:
     ~clock() = default;

@@ -44,7 +44,12 @@ public:
         if (here()) read_lately_ = t;
         return t;
     }
-    time_point coarse_now() const noexcept override { return detail::coarse_clock::now(); }
+    time_point coarse_now() const noexcept override {
+        const time_point t = detail::coarse_clock::now();
+        if (here()) read_coarsely_lately_ = t;
+        return t;
+    }
+    time_point soon() const noexcept override { return coarse_now() + detail::coarse_clock::late; }
     void arm(timer& t, time_point due) noexcept override {
         if (due == never) return;
         const std::lock_guard guard(timers_lock_);
@@ -217,14 +222,16 @@ private:
         if (!uncounted_) during_.store(none, std::memory_order_relaxed);
     }
     void fire_timers() noexcept {
+        const time_point exact = std::exchange(read_lately_, never);
+        const time_point coarse = std::exchange(read_coarsely_lately_, never);
         if (timers_looked_at_from() == never) return;
-        if (read_lately_ == never &&
-            coarse_now() + detail::coarse_clock::late < timers_looked_at_from())
-            return;
         // As a rule what just ran has read the clock: once more would cost as much as all of this.
         // If it has gone on long after that, a timer waits for one more piece of work.
-        const time_point t = read_lately_ != never ? read_lately_ : now();
-        read_lately_ = never;
+        if (exact == never &&
+            (coarse != never ? coarse : detail::coarse_clock::now()) + detail::coarse_clock::late <
+                timers_looked_at_from())
+            return;
+        const time_point t = exact != never ? exact : std::chrono::steady_clock::now();
         if (t < timers_looked_at_from()) return;
         const std::lock_guard guard(timers_lock_);
         timers_.advance(t);
@@ -254,9 +261,10 @@ private:
         return any;
     }
 
-    work_list ready_;  // the driving thread's own, as the next two
+    work_list ready_;  // the driving thread's own, as the next three
     unsigned turns_ = 0;
-    mutable time_point read_lately_ = never;  // what the clock said since the timers were looked at
+    // What the clock said, exactly or not, since the timers were looked at.
+    mutable time_point read_lately_ = never, read_coarsely_lately_ = never;
     mutable std::mutex mutex_;
     const detail::thread_state* driver_ = nullptr;  // guarded by mutex_: the driving thread
     follower* followers_ = nullptr;  // guarded by mutex_

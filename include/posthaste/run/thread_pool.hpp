@@ -88,6 +88,7 @@ public:
     }
     time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
     time_point coarse_now() const noexcept override { return detail::coarse_clock::now(); }
+    time_point soon() const noexcept override { return coarse_now() + detail::coarse_clock::late; }
     void arm(timer& t, time_point due) noexcept override {
         if (due == never) return;
         const worker* self = mine();
