@@ -47,6 +47,15 @@ public:
     time_point coarse_now() const noexcept override { return time_point(1ms * looks); }
     mutable int looks = 0;
 };
+/// Coarse looks are a tick behind; exact ones are counted.
+class behind_the_time : public testing::by_hand {
+public:
+    time_point now() const noexcept override { return ++exact, time; }
+    time_point coarse_now() const noexcept override { return time - 15ms; }
+    time_point soon() const noexcept override { return time + 5ms; }
+    time_point time{1h};
+    mutable int exact = 0;
+};
 class set_by_hand : public testing::by_hand {
 public:
     time_point now() const noexcept override { return time; }
@@ -344,6 +353,65 @@ TEST_CASE("call: a handler whose calls are all answered at once has its deadline
         testing::by_hand::run(testing::by_hand::posted());
         CHECK(t.ended());
         CHECK(calls == 100);
+    }
+}
+
+TEST_CASE("call: in a queue it looks at the clock exactly only where its time is short") {
+    behind_the_time world;
+    int ran = 0;
+    {
+        bus app(world);
+        app.handle<ask>("last", [&ran](ask a) { return ++ran, a.n; });
+        const auto told = [&](duration allowed) {
+            const auto c = app.client<ask>("last", deadline(allowed));
+            std::string how;
+            const auto body = [&]() -> task<> {
+                CHECK(c.send(1));
+                world.exact = 0;
+                how = outcome(co_await c.call(7));
+            };
+            testing::started t(world, body());
+            testing::by_hand::run(testing::by_hand::posted());
+            CHECK(t.ended());
+            return how;
+        };
+        CHECK(told(1s) == "value");
+        CHECK(world.exact == 0);
+        CHECK(told(999ms) == "value");
+        CHECK(world.exact == 1);
+        CHECK(told(forever) == "value");
+        CHECK(world.exact == 0);
+        CHECK(ran == 6);
+    }
+}
+
+TEST_CASE("call: what expires in the queue is not begun, however little that is since") {
+    behind_the_time world;
+    int ran = 0;
+    {
+        bus app(world);
+        // The message before the call takes its time.
+        app.handle<ask>("last", [&](ask a) {
+            world.time += std::chrono::milliseconds(a.n);
+            return ++ran;
+        });
+        const auto told = [&](duration allowed, int takes) {
+            const auto c = app.client<ask>("last", deadline(allowed));
+            std::string how;
+            const auto body = [&]() -> task<> {
+                CHECK(c.send(takes));
+                how = outcome(co_await c.call(0));
+            };
+            testing::started t(world, body());
+            testing::by_hand::run(testing::by_hand::posted());
+            CHECK(t.ended());
+            return how;
+        };
+        CHECK(told(100ms, 99) == "value");
+        CHECK(told(100ms, 100) == "deadline exceeded, none");
+        CHECK(told(2s, 2004) == "value");  // a little longer, as it is long
+        CHECK(told(2s, 2005) == "deadline exceeded, none");
+        CHECK(ran == 6);
     }
 }
 

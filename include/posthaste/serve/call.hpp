@@ -8,6 +8,7 @@
 #include <posthaste/wait/timer.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <coroutine>
 #include <memory>
 #include <optional>
@@ -190,7 +191,9 @@ private:
     time_point when_due(const frame& f) noexcept {
         const time_point bound = f.under->deadline();
         if (allowance_ == forever && !request_->watch) return bound;
-        request_->asked_at = f.at->now();
+        // Of a second nobody misses a fiftieth; an exact look at the clock costs as much as a send.
+        const bool roughly = allowance_ >= std::chrono::seconds(1) && !request_->watch;
+        request_->asked_at = roughly ? f.at->soon() : f.at->now();
         return std::min(bound, saturating_add(request_->asked_at, allowance_));
     }
 

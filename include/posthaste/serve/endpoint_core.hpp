@@ -4,6 +4,7 @@
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/carry/mailbox.hpp>
+#include <posthaste/detail/coarse_clock.hpp>
 #include <posthaste/detail/owned.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/serve/account.hpp>
@@ -776,12 +777,18 @@ inline void lane::deliver_again() noexcept {
     if (handle(e)) read_on();
 }
 
+// Exact, unless `end` is far.
+inline time_point lane::now_or_before(time_point end) const noexcept {
+    const time_point coarse = of.home().coarse_now();
+    return coarse + detail::coarse_clock::late < end ? coarse : of.home().now();
+}
+
 // False: it is over, and was not started.
 inline bool lane::begin(envelope& e) noexcept {
     request& r = *e.call();
     r.where = this;
     if (r.deadline != never || r.watch) {
-        const time_point now = of.home().now();
+        const time_point now = r.watch ? of.home().now() : now_or_before(r.deadline);
         if (r.deadline <= now) {
             frame& caller = *r.caller;
             const auto verdict = r.cell.settle(ending::expired);

@@ -114,6 +114,7 @@ private:
     bool handle(envelope& e) noexcept;
     bool goes_on() noexcept;
     void deliver_again() noexcept;
+    time_point now_or_before(time_point end) const noexcept;
     bool begin(envelope& e) noexcept;
     void turned_down(envelope& e, duration retry_after) noexcept;
     message_id identify(message_id* kept) noexcept;
