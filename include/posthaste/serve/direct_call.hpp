@@ -52,7 +52,7 @@ POSTHASTE_NOINLINE inline tried answer_at_once(const address& to, const message_
     const handler_entry* const how = way_at_once(to, type, f);
     if (!how || !how->at_once) return {no, how};
     endpoint_core& at = *to.endpoint.made();
-    if (at.is_watched()) return {watched, how};
+    if (at.is_watched()) return {at.has_queued() ? no : watched, how};
     return {at.answer_at_once(*how, message, answer) ? answered : no, how};
 }
 
@@ -262,8 +262,9 @@ private:
         }
         called<M>* const e = call();
         if (!t.how || !e) return go_elsewhere(f);
-        e->how = t.how;
         endpoint_core& to = *to_.endpoint.made();
+        if (to.has_queued()) return go_elsewhere(f);
+        e->how = t.how;
         below here(*this, to);
         switch (call_site::begin_at_once(to, *e, *e, here, f, allowance_)) {
             case call_site::beginning::no: return go_elsewhere(f);

@@ -107,7 +107,7 @@ public:
     /// Requires   it is not a call's.
     bool put_at_once(envelope& e) noexcept {
         if (!tracks(e) || ledger_.accept_if_room() == 0) return false;
-        if (straight_.box ? straight_.put(e, home_) : enqueue(e)) return true;
+        if (put_straight_or_enqueue(e)) return true;
         ledger_.not_accepted();
         return false;
     }
@@ -149,7 +149,7 @@ public:
         }
         if (!message) {
             grant_place(*waits);
-        } else if (!enqueue(*message)) {
+        } else if (!put_straight_or_enqueue(*message)) {
             ledger_.not_accepted();
             return refuse(admission::closed);
         }
@@ -213,6 +213,8 @@ public:
         return claim(e);
     }
 
+    /// Messages are queued that nothing may pass, so that no lane can be claimed. A hint.
+    bool has_queued() const noexcept { return straight_.taken_from && straight_.box->queued(); }
     /// Whoever calls it from home() may be taken elsewhere by who watches there.
     bool is_watched() const noexcept { return watched_; }
     /// Has the handler answer at once, if a lane is free for whatever message; false: nothing has
@@ -474,6 +476,9 @@ private:
     // Who waits for the room that was made.
     void look_for_others() noexcept {
         if (full_ == when_full::wait && !room_.empty()) call_in();
+    }
+    bool put_straight_or_enqueue(envelope& e) noexcept {
+        return straight_.box ? straight_.put(e, home_) : enqueue(e);
     }
     bool release_by(lane& l) noexcept {
         return straight_.taken_from ? straight_.box->release() : release(l);
