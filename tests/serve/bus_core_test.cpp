@@ -10,6 +10,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 
 using namespace posthaste;
 using namespace std::chrono_literals;
@@ -97,7 +98,48 @@ private:
     int waits_ = 0;
     std::thread thread_;
 };
+/// Whoever drives it runs what is ready; but the time is over as soon as it is looked at, so that
+/// what is under way ends just after that.
+class just_too_late final : public executor {
+public:
+    void post(work& w) noexcept override { ready_.push_back(&w); }
+    time_point now() const noexcept override { return {}; }
+    void arm(timer&, time_point) noexcept override {}
+    void disarm(timer&) noexcept override {}
+    void drive(detail::flag&) override { drive_ready(); }
+    bool drive_while(bool (*busy)(void*), void* of, time_point) override {
+        const bool in_time = !busy(of);
+        if (std::exchange(looked_, true)) drive_ready();
+        return in_time || !busy(of);
+    }
+    void drive_ready() noexcept override {
+        detail::this_thread().executor = static_cast<const executor*>(this);
+        for (; !ready_.empty(); ready_.pop_front()) ready_.front()->run(*ready_.front());
+        detail::this_thread().executor = nullptr;
+    }
+    bool idle_here() const noexcept override { return true; }
+
+private:
+    std::deque<work*> ready_;
+    bool looked_ = false;
+};
 }  // namespace
+
+TEST_CASE("bus_core: what ends just after the grace did not end in time, and is in the account") {
+    testing::no_frames_left frames;
+    just_too_late world;
+    bus app(world);
+    std::string sent;
+    app.handle<hop>("a", [](hop) { return 0; });
+    app.handle<hop>("late",
+                    [&, a = app.client<hop>("a")](hop) { return sent = outcome(a.send(1)), 0; });
+    REQUIRE(app.client<hop>("late").send(1));
+    const auto drained = app.drain(1s);
+    CHECK(sent == "closed, none");  // the grace is over
+    CHECK_FALSE(drained->in_time);
+    CHECK(drained->total.handled == 1);
+    CHECK(drained->total.adds_up());
+}
 
 TEST_CASE("bus_core: an address is made once a name, and stays where it is") {
     simulation sim;

@@ -83,7 +83,7 @@ public:
         return home.drive_while([](void* c) { return static_cast<bus_core*>(c)->busy(); }, this,
                                 end);
     }
-    drain_account accounts(bool at_rest) {
+    drain_account accounts() {
         drain_account sum;
         for_each_named([&](address& a) {
             sum.endpoints.push_back({a.name, a.endpoint.counts(at_rest)});
@@ -107,7 +107,7 @@ public:
         const std::lock_guard guard(drain_mutex);
         if (!drained) {
             come_to_rest(grace);
-            auto all = detail::make_owned<drain_account>(accounts(rested_in_time));
+            auto all = detail::make_owned<drain_account>(accounts());
             all->in_time = rested_in_time;
             drained = std::move(all);
         }
@@ -148,8 +148,9 @@ public:
     std::unordered_map<std::string_view, detail::owned<address>> addresses;  // by their own names
     std::vector<address*> with_endpoint;
     std::mutex drain_mutex;
-    bool rested = false;  // guarded by drain_mutex, as the next two
+    bool rested = false;  // guarded by drain_mutex, as the next three
     bool rested_in_time = false;
+    bool at_rest = false;  // without force; at_rest and not in time: just after the grace
     detail::owned<drain_account> drained;
     std::atomic<const void*> drainer = nullptr;  // relaxed: each thread looks for itself alone
 
@@ -180,11 +181,12 @@ private:
         draining.store(true, std::memory_order_relaxed);
         later.close();
         const time_point end = saturating_add(home.now(), grace);
-        rests_by(end);
+        rested_in_time = rests_by(end);
         for_each_endpoint([](lazy_endpoint& e) { e.close(); });
-        rested_in_time = rests_by(end);  // what came in just before has the rest of the grace
+        at_rest = rests_by(end);  // what came in just before has the rest of the grace
+        rested_in_time = rested_in_time && at_rest;
         rested = true;
-        if (rested_in_time) return;
+        if (at_rest) return;
         for_each_endpoint([](lazy_endpoint& e) { e.discard(); });
         stops_by(saturating_add(home.now(), std::chrono::milliseconds(100)));
     }
