@@ -222,16 +222,16 @@ private:
         if (!uncounted_) during_.store(none, std::memory_order_relaxed);
     }
     void fire_timers() noexcept {
-        const time_point exact = std::exchange(read_lately_, never);
-        const time_point coarse = std::exchange(read_coarsely_lately_, never);
         if (timers_looked_at_from() == never) return;
         // As a rule what just ran has read the clock: once more would cost as much as all of this.
         // If it has gone on long after that, a timer waits for one more piece of work.
-        if (exact == never &&
-            (coarse != never ? coarse : detail::coarse_clock::now()) + detail::coarse_clock::late <
-                timers_looked_at_from())
-            return;
-        const time_point t = exact != never ? exact : std::chrono::steady_clock::now();
+        if (read_lately_ == never) {
+            const time_point seen = std::exchange(read_coarsely_lately_, never);
+            const time_point coarse = seen != never ? seen : detail::coarse_clock::now();
+            if (coarse + detail::coarse_clock::late < timers_looked_at_from()) return;
+        }
+        const time_point t = read_lately_ != never ? read_lately_ : now();
+        read_lately_ = never;
         if (t < timers_looked_at_from()) return;
         const std::lock_guard guard(timers_lock_);
         timers_.advance(t);
