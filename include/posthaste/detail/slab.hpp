@@ -26,10 +26,11 @@ static_assert(sizeof(block) == 16);
 /// What stands behind it while it is free.
 struct free_links {
     block* next;
-    block* ahead;  // some blocks later in the same list, or nullptr: to be fetched in time
+    block* ahead;  // 4 blocks later in the same chain; nullptr: its end is near. Itself: in none
     // of the first block of a chain:
     block* next_chain;
     std::size_t count;
+    block *third, *fourth;  // nullptr: there are none
 };
 static_assert(sizeof(block) + sizeof(free_links) <= cache_line);
 
@@ -71,7 +72,7 @@ public:
         slab& s = slab_of(b);
         free_links& l = set_free(b);
         l.next = std::exchange(s.first, b);
-        l.ahead = nullptr;
+        l.ahead = b;
         const std::uint32_t dropped = s.dropped.load(std::memory_order_relaxed) + 1;
         s.dropped.store(dropped, std::memory_order_relaxed);
         if (dropped == 1) {
