@@ -14,7 +14,6 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -31,12 +30,6 @@ decltype(auto) dedup_key(const KeyOf& key_of, const M& m, const context& ctx) {
     if constexpr (std::same_as<KeyOf, by_message_id>) return ctx.message_id();
     else return std::invoke(key_of, m);
 }
-
-/// It points into something else.
-template <typename Key>
-inline constexpr bool borrows = std::is_same_v<Key, const char*> || std::is_same_v<Key, char*>;
-template <typename Char, typename Traits>
-inline constexpr bool borrows<std::basic_string_view<Char, Traits>> = true;
 
 /// A handler, and what it remembers.
 template <typename H, typename KeyOf>

@@ -5,6 +5,7 @@
 #include <posthaste/serve/dead_letters.hpp>
 #include <posthaste/serve/handler.hpp>
 #include <posthaste/serve/keyed_endpoint.hpp>
+#include <posthaste/serve/message.hpp>
 #include <posthaste/serve/mode.hpp>
 #include <posthaste/serve/parallel_endpoint.hpp>
 #include <posthaste/serve/serial_endpoint.hpp>
@@ -34,6 +35,9 @@ owned<endpoint_core> make_endpoint(std::string name, executor& at, dead_letters&
                       "function that takes each of them");
         using key = std::remove_cvref_t<
             std::invoke_result_t<const key_of&, const std::tuple_element_t<0, std::tuple<Ms...>>&>>;
+        static_assert(!borrows<key>,
+                      "keyed: the key is known longer than its message; return a std::string, not "
+                      "a std::string_view or a char*");
         static_assert(
             requires(const key& k) {
                 { std::hash<key>()(k) } -> std::convertible_to<std::size_t>;

@@ -50,6 +50,12 @@ constexpr std::string_view name_of() noexcept {
 template <typename M>
 inline constexpr message_type type_of{name_of<M>()};
 
+/// A key that points into something else.
+template <typename Key>
+inline constexpr bool borrows = std::is_same_v<Key, const char*> || std::is_same_v<Key, char*>;
+template <typename Char, typename Traits>
+inline constexpr bool borrows<std::basic_string_view<Char, Traits>> = true;
+
 /// Fails with one line that says what to write.
 template <typename M>
 consteval bool checked_message() {

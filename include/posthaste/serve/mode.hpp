@@ -139,7 +139,8 @@ private:
 
 /// In order for each key, any number of keys at a time. The key is a member of the message, or what
 /// a function makes of it; it is copied, hashed by std::hash and compared. While that is done, no
-/// other message of the endpoint is begun: it is to be quick.
+/// other message of the endpoint is begun: it is to be quick. It is kept when the message is gone:
+/// it is no std::string_view of it.
 ///
 ///     bus.handle<order>("shipping", keyed(&order::id), handler);
 template <typename KeyOf>
