@@ -32,6 +32,14 @@ struct safe {  // may be handled twice
     static constexpr bool idempotent = true;
     std::string text;
 };
+struct form {
+    using reply = int;
+    std::string name;
+    bool idempotent;  // for its handler
+};
+struct told_in_words {
+    enum { idempotent = true };
+};
 struct note {};
 struct picky {  // throws when it is copied
     using reply = int;
@@ -175,6 +183,13 @@ TEST_CASE("guarded_call: goes in outermost first, and comes out innermost first"
         CHECK(w.last == "unavailable at ask");
     }
     CHECK(w.now() - begin == 10ms);
+}
+
+TEST_CASE("guarded_call: what says that a message may be repeated is the same for all of them") {
+    STATIC_REQUIRE(detail::idempotent<safe>);
+    STATIC_REQUIRE(detail::idempotent<told_in_words>);
+    STATIC_REQUIRE_FALSE(detail::idempotent<ask>);
+    STATIC_REQUIRE_FALSE(detail::idempotent<form>);
 }
 
 TEST_CASE("guarded_call: a layer that hears of failures alone is told of no value") {

@@ -24,6 +24,9 @@ struct named {
     static constexpr std::string_view name = "shop.named.v2";
     int n;
 };
+struct parcel {
+    std::string name;
+};
 struct moves_only {
     std::unique_ptr<int> p;
 };
@@ -70,6 +73,11 @@ TEST_CASE("message: its name is the type's, or the one it gives itself") {
     CHECK(detail::type_of<named>.name == "shop.named.v2");
     CHECK_THAT(std::string(detail::type_of<boxed_in<int>>.name),
                ContainsSubstring("boxed_in<int>"));
+}
+
+TEST_CASE("message: a member that every object has is just that, whatever its name") {
+    CHECK_THAT(std::string(detail::type_of<parcel>.name),
+               Catch::Matchers::ContainsSubstring("parcel"));
 }
 
 TEST_CASE("message: only aggregates with something to destroy are unsafe temporaries") {

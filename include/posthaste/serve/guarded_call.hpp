@@ -194,8 +194,9 @@ namespace detail {
 template <typename M>
 inline constexpr bool idempotent = false;
 template <typename M>
-    requires requires {
+    requires requires(const M& m) {
         { M::idempotent } -> std::convertible_to<bool>;
+        requires !requires { m.*(&M::idempotent); };  // static
     }
 inline constexpr bool idempotent<M> = M::idempotent;
 

@@ -38,6 +38,7 @@ template <typename M>
 constexpr std::string_view name_of() noexcept {
     if constexpr (requires {
                       { M::name } -> std::convertible_to<std::string_view>;
+                      { &M::name } -> std::convertible_to<const void*>;  // static
                   }) {
         return M::name;
     } else {
