@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <latch>
 #include <map>
 #include <memory>
 #include <semaphore>
@@ -318,6 +319,36 @@ TEST_CASE("keyed_endpoint: who makes the key may send to the same endpoint, even
     CHECK(app.counts("n").left == 0);
     CHECK(app.counts("n").adds_up());
     CHECK(app.counts("n").handled == static_cast<std::uint64_t>(handled));
+}
+
+TEST_CASE("keyed_endpoint: keys may send to each other's endpoints, even if both are full") {
+    testing::no_frames_left frames;
+    bus_options options;
+    options.threads = 2;
+    bus app(options);
+    const auto a = app.client<numbered>("a"), b = app.client<numbered>("b");
+    std::latch both(2);
+    const auto sends_to = [&](const client<numbered>& other) {
+        return [&both, &other](const numbered& m) {
+            if (m.key == 0) {
+                both.arrive_and_wait();
+                static_cast<void>(other.send(1));
+            }
+            return m.key;
+        };
+    };
+    const auto handle = [](const numbered& m) { return m.key; };
+    const auto full = [](const auto& k) { return k.capacity(1).full(when_full::drop_oldest); };
+    app.handle<numbered>("a", full(keyed(sends_to(b))), handle);
+    app.handle<numbered>("b", full(keyed(sends_to(a))), handle);
+    CHECK(a.send(0));
+    CHECK(b.send(0));
+    both.wait();
+    const auto drained = app.drain(10s);
+    REQUIRE(drained);
+    CHECK(drained->in_time);
+    CHECK(drained->total.adds_up());
+    CHECK(drained->total.left == 0);
 }
 
 TEST_CASE("keyed_endpoint: ten thousand keys one after the other are all handled in order") {

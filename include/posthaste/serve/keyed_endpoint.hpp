@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -222,11 +221,12 @@ private:
               }}...}};
         std::size_t i = 0;
         while (rows[i].type != &e.type()) ++i;  // only the Ms come here
-        asking_.store(&detail::this_thread(), std::memory_order_relaxed);
+        unsigned& asking = detail::this_thread().asking;
+        ++asking;
         key_lane* const at =
             detail::guarded([&] { return &rows[i].lane_of(*this, e, by); },
                             [](const std::exception_ptr&) -> key_lane* { return nullptr; });
-        asking_.store(nullptr, std::memory_order_relaxed);
+        --asking;
         return at;
     }
     key_lane& lane_of(const Key& key, key_lane& or_else) {
@@ -298,10 +298,14 @@ private:
     }
 
     // The first that is not over is the first behind its lane. What is in the mailbox is younger.
-    // Nothing, if this very thread is at a key just now, which sends here of all things.
+    // Who is at a key just now, here or elsewhere, and sends here of all things, waits for nobody:
+    // whoever has this lock may be at a key that sends there. Then nothing gives way.
     envelope* take_oldest() noexcept override {
-        if (asking_.load(std::memory_order_relaxed) == &detail::this_thread()) return nullptr;
-        const std::lock_guard guard(lock_);
+        std::unique_lock guard(lock_, std::try_to_lock);
+        if (!guard) {
+            if (detail::this_thread().asking != 0) return nullptr;
+            guard.lock();
+        }
         while (!order_.empty() && order_.front().over()) order_.pop_front();
         if (order_.empty()) return box_.idle() ? nullptr : static_cast<envelope*>(box_.take());
         key_lane& from = *order_.front().where;
@@ -315,7 +319,6 @@ private:
     mailbox box_;
     // Also while a key is asked for, compared and copied: whoever has these do so waits for nobody.
     alignas(detail::cache_line) mutable detail::spin_lock lock_;
-    std::atomic<const void*> asking_ = nullptr;  // relaxed: each thread knows its own
     // All below guarded by lock_, and so is taking from the mailbox, and releasing its claim.
     std::size_t at_work_ = 0;  // lanes
     key_lane* spare_ = nullptr;
