@@ -351,6 +351,26 @@ TEST_CASE("keyed_endpoint: keys may send to each other's endpoints, even if both
     CHECK(drained->total.left == 0);
 }
 
+TEST_CASE("keyed_endpoint: who makes the key of a subscriber may unsubscribe it") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    subscription mine;
+    int handled = 0;
+    const auto key_of = [&](const numbered& m) {
+        if (m.key == 2) CHECK(mine.unsubscribe());
+        return m.key;
+    };
+    mine = app.subscribe<numbered>("n", keyed(key_of), [&](const numbered&) { return ++handled; });
+    const auto n = app.publisher<numbered>("n");
+    for (int key = 1; key != 4; ++key) CHECK(n.publish(key).accepted == 1);
+    sim.drive_ready();
+    CHECK(handled == 1);
+    const account all = mine.counts();
+    CHECK(all.left == 2);
+    CHECK(all.adds_up());
+}
+
 TEST_CASE("keyed_endpoint: ten thousand keys one after the other are all handled in order") {
     testing::no_frames_left frames;
     simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 4))));

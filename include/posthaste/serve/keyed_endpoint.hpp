@@ -68,6 +68,7 @@ public:
 
 private:
     bool rests() const noexcept override {
+        if (detail::this_thread().asking == this) return false;  // its key unsubscribes it
         const std::lock_guard guard(lock_);  // whoever went to rest has left the lock, too
         return box_.idle() && at_work_ == 0;
     }
@@ -221,12 +222,12 @@ private:
               }}...}};
         std::size_t i = 0;
         while (rows[i].type != &e.type()) ++i;  // only the Ms come here
-        unsigned& asking = detail::this_thread().asking;
-        ++asking;
+        const void*& asking = detail::this_thread().asking;
+        const void* const before = std::exchange(asking, this);
         key_lane* const at =
             detail::guarded([&] { return &rows[i].lane_of(*this, e, by); },
                             [](const std::exception_ptr&) -> key_lane* { return nullptr; });
-        --asking;
+        asking = before;
         return at;
     }
     key_lane& lane_of(const Key& key, key_lane& or_else) {
@@ -303,7 +304,7 @@ private:
     envelope* take_oldest() noexcept override {
         std::unique_lock guard(lock_, std::try_to_lock);
         if (!guard) {
-            if (detail::this_thread().asking != 0) return nullptr;
+            if (detail::this_thread().asking) return nullptr;
             guard.lock();
         }
         while (!order_.empty() && order_.front().over()) order_.pop_front();
