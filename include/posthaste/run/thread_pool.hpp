@@ -309,8 +309,9 @@ private:
     work* search(worker& self, bool& searching) noexcept {
         detail::give_all_back();
         if (self.long_sleeps >= 4) return nullptr;
-        if (!searching) searching = sleepers_.start_search(size());
-        if (!searching) return nullptr;
+        // It is announced to keep others from being woken; of a pool of one there are none.
+        if (!searching && size() != 1 && !(searching = sleepers_.start_search(size())))
+            return nullptr;
         for (unsigned i = 0; i != self.spin_limit; ++i) {
             if (work* w = self.look_around()) {
                 self.spin_limit = std::min(self.spin_limit * 2, 512u);
