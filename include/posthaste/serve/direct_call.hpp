@@ -3,6 +3,7 @@
 // long: the ways a call may go, from one to the next, in one piece.
 
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/cache_line.hpp>
 #include <posthaste/detail/config.hpp>
 #include <posthaste/detail/exceptions.hpp>
 #include <posthaste/serve/address.hpp>
@@ -10,6 +11,8 @@
 #include <posthaste/serve/envelope.hpp>
 #include <posthaste/serve/message.hpp>
 
+#include <algorithm>
+#include <cstddef>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -293,8 +296,17 @@ private:
     bool end_elsewhere() noexcept {
         if (stage_ == stage::cut_off) return false;
         if (stage_ == stage::enveloped) return static_cast<bool>(*envelope_->answer);
+        fetch_answer();
         ended_ = site_.end();
         return ended_ && *envelope_->answer;
+    }
+    // From whoever answered elsewhere; what might have ended the call is disarmed meanwhile.
+    POSTHASTE_ALWAYS_INLINE void fetch_answer() const noexcept {
+        if (!envelope_) return;
+        constexpr std::size_t most = 7 * cache_line;
+        const auto* const from = reinterpret_cast<const std::byte*>(envelope_);
+        for (std::size_t at = 0; at < std::min(sizeof(called<M>), most); at += cache_line)
+            take_over(from + at);
     }
     result<reply> come_back(message_id* known_by) noexcept {
         if (stage_ == stage::cut_off)
