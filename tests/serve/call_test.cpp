@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -715,6 +716,64 @@ TEST_CASE("call: caller and handler go on at their own homes") {
     }
     CHECK(caller.value() == 1);
     CHECK(at_home == std::vector<bool>(4, true));
+}
+
+TEST_CASE("call: to an idle endpoint elsewhere, it comes before what is sent later, and counts") {
+    testing::no_frames_left frames;
+    simulation sim(any_seed()), elsewhere(any_seed());
+    bus app(sim);
+    std::vector<int> order;
+    app.handle<ask>("ask", [&](ask a) {
+        order.push_back(a.n);
+        return a.n;
+    });
+    const auto c = app.client<ask>("ask");
+    launched<result<int>> first(elsewhere, call(c, 1));
+    elsewhere.drive_ready();
+    CHECK(c.send(2));
+    const account before = app.counts("ask");
+    CHECK(before.accepted == 2);
+    CHECK(before.left == 2);
+    while (!first.done()) {
+        sim.drive_ready();
+        elsewhere.drive_ready();
+    }
+    CHECK(order == std::vector<int>{1, 2});
+    const account after = app.counts("ask");
+    CHECK(after.handled == 2);
+    CHECK(after.adds_up());
+}
+
+TEST_CASE("call: to an idle endpoint elsewhere, one that is given up before it began is dropped") {
+    testing::no_frames_left frames;
+    simulation sim(any_seed()), elsewhere(any_seed());
+    bus app(sim);
+    int handled = 0;
+    app.handle<ask>("ask", [&](ask a) { return ++handled, a.n; });
+    const bool destroyed = GENERATE(true, false);
+    auto asked = std::make_unique<launched<result<int>>>(
+        elsewhere, call(app.client<ask>("ask", deadline(1s)), 1));
+    elsewhere.drive_ready();
+    if (destroyed) asked.reset();
+    else elsewhere.advance(2s);
+    CHECK(app.counts("ask").left == 1);
+    sim.drive_ready();
+    CHECK(handled == 0);
+    CHECK(app.counts("ask").adds_up());
+    CHECK(app.counts("ask").left == 0);
+    if (!destroyed) CHECK(outcome(asked->value()) == "deadline exceeded, none");
+}
+
+TEST_CASE("call: to an idle endpoint elsewhere, one under way hears closed when the bus drains") {
+    testing::no_frames_left frames;
+    simulation sim(any_seed()), elsewhere(any_seed());
+    std::optional<bus> app(std::in_place, sim);
+    app->handle<ask>("ask", [](ask a) { return a.n; });
+    launched<result<int>> asked(elsewhere, call(app->client<ask>("ask"), 1));
+    elsewhere.drive_ready();
+    app.reset();
+    elsewhere.drive_ready();
+    CHECK(asked.done());
 }
 
 TEST_CASE("call: a caller on the handler's executor goes on before what is queued") {

@@ -486,9 +486,10 @@ private:
     envelope* next_for(lane& l) noexcept {
         if (!straight_.taken_from) return take(l);
         letter* const next = straight_.box->take();
-        if (next) full_ == when_full::wait ? taken() : taken_by_the_one();
+        if (next) taken_straight();
         return static_cast<envelope*>(next);
     }
+    void taken_straight() noexcept { full_ == when_full::wait ? taken() : taken_by_the_one(); }
 
     POSTHASTE_NOINLINE const handler::entry* find_further(
         const detail::message_type& type) const noexcept {
@@ -702,9 +703,20 @@ inline lane::lane(endpoint_core& endpoint, std::uint32_t slot) noexcept
     run = [](work& w) noexcept { static_cast<lane&>(w).read_on(); };
 }
 
-inline void lane::read_on() noexcept {
+inline void lane::go_with(request& first) noexcept {
+    first.where = this;
+    first.run = [](work& w) noexcept {
+        request& r = static_cast<request&>(w);
+        lane& self = *r.where;
+        self.of.taken_straight();
+        self.read_on(&static_cast<called_envelope&>(r));
+    };
+    of.home().post(first);
+}
+
+inline void lane::read_on(envelope* first) noexcept {
     for (int budget = 64;;) {  // then others of the executor have their turn
-        envelope* const e = of.next_for(*this);
+        envelope* const e = first ? std::exchange(first, nullptr) : of.next_for(*this);
         const bool several = e && e->how->each && !e->kind->called && !e->is_tracked;
         if (several) {
             if (!e->how->each(*of.handler_, *this, *e, budget)) return;

@@ -137,8 +137,8 @@ struct envelope : letter {
     M& as() noexcept;
 };
 
-/// The part of an envelope that its caller and its handler share.
-struct request {
+/// The part of an envelope that its caller and its handler share. Work, where it is posted itself.
+struct request : work {
     /// May its handler run on its caller's thread?
     enum class at_once : unsigned char { allowed, unless_held_back, barred };
 

@@ -47,6 +47,10 @@ public:
     /// Gives the lane back, or sends it to read on. `gone`: the caller went elsewhere meanwhile.
     void end_inline(envelope& e, bool gone) noexcept;
 
+    /// Reads on at home, beginning with a call for which it was claimed. What is posted is the call
+    /// itself: so neither the queue nor the lane has to come over before it.
+    void go_with(request& first) noexcept;
+
     /// Both for a message that is in no envelope, by how.at_once; the lane is still claimed.
     void answer(const handler_entry& how, void* message, void* answer) noexcept;
 
@@ -109,7 +113,7 @@ private:
     static constexpr std::uintptr_t cancelling = 1, deaf = 2;
     static constexpr auto unknown = never.time_since_epoch().count();
 
-    void read_on() noexcept;
+    void read_on(envelope* first = nullptr) noexcept;
     void resume_after_end() noexcept;
     bool handle(envelope& e) noexcept;
     bool goes_on() noexcept;
