@@ -371,6 +371,26 @@ TEST_CASE("keyed_endpoint: who makes the key of a subscriber may unsubscribe it"
     CHECK(all.adds_up());
 }
 
+TEST_CASE("keyed_endpoint: who is at a key may use the bus while that drains") {
+    testing::no_frames_left frames;
+    bus_options options;
+    options.threads = 1;
+    bus app(options);
+    std::latch begun(1);
+    int looked_up = 0;
+    const auto key_of = [&](const numbered& m) {
+        begun.count_down();
+        while (++looked_up != 20'000) app.client<numbered>("other");  // by then it drains
+        return m.key;
+    };
+    app.handle<numbered>("n", keyed(key_of), [](const numbered& m) { return m.key; });
+    REQUIRE(app.client<numbered>("n").send(1));
+    begun.wait();
+    const auto drained = app.drain(1min);
+    CHECK(drained->in_time);
+    CHECK(drained->total.handled == 1);
+}
+
 TEST_CASE("keyed_endpoint: ten thousand keys one after the other are all handled in order") {
     testing::no_frames_left frames;
     simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 4))));

@@ -18,6 +18,14 @@ public:
     bool try_lock() noexcept {
         return !held_.exchange(true, std::memory_order_acquire);  // (1)
     }
+    /// False: it is held, and by whom it may take long.
+    bool lock_unless(const std::atomic<bool>& long_held) noexcept {
+        while (!try_lock()) {
+            if (long_held.load(std::memory_order_relaxed)) return false;
+            std::this_thread::yield();
+        }
+        return true;
+    }
     void unlock() noexcept { held_.store(false, std::memory_order_release); }  // (2)
 
 private:

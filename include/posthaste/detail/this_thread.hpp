@@ -17,7 +17,7 @@ struct thread_state {
     const void* executor = nullptr;  ///< whose work runs here, nullptr outside of any
     void* worker = nullptr;  ///< that executor's own record of this thread
     unsigned depth = 0;  ///< coroutines started within one another
-    const void* asking = nullptr;  ///< the keyed endpoint, under whose lock a key is asked for
+    bool asking = false;  ///< a keyed endpoint's key is asked for, under its lock
     const void* started = nullptr;  ///< the latest of those: see promise_base
     const void* dropping = nullptr;  ///< the innermost endpoint_core::dropping
     block_cache* blocks = nullptr;  ///< recycled memory

@@ -67,9 +67,11 @@ public:
     const lane* lane_number(std::size_t i) noexcept override { return key_lane_number(i); }
 
 private:
+    // Whoever went to rest has left the lock, too. Who is at a key is not waited for: he may want
+    // what this thread has, or be this thread, as the key unsubscribes it; and a lane is at work.
     bool rests() const noexcept override {
-        if (detail::this_thread().asking == this) return false;  // its key unsubscribes it
-        const std::lock_guard guard(lock_);  // whoever went to rest has left the lock, too
+        if (!lock_.lock_unless(at_key_)) return false;
+        const std::lock_guard guard(lock_, std::adopt_lock);
         return box_.idle() && at_work_ == 0;
     }
     // All but the lane itself is guarded by lock_.
@@ -222,11 +224,13 @@ private:
               }}...}};
         std::size_t i = 0;
         while (rows[i].type != &e.type()) ++i;  // only the Ms come here
-        const void*& asking = detail::this_thread().asking;
-        const void* const before = std::exchange(asking, this);
+        bool& asking = detail::this_thread().asking;
+        const bool before = std::exchange(asking, true);
+        at_key_.store(true, std::memory_order_relaxed);
         key_lane* const at =
             detail::guarded([&] { return &rows[i].lane_of(*this, e, by); },
                             [](const std::exception_ptr&) -> key_lane* { return nullptr; });
+        at_key_.store(false, std::memory_order_relaxed);
         asking = before;
         return at;
     }
@@ -320,6 +324,7 @@ private:
     mailbox box_;
     // Also while a key is asked for, compared and copied: whoever has these do so waits for nobody.
     alignas(detail::cache_line) mutable detail::spin_lock lock_;
+    std::atomic<bool> at_key_ = false;  // relaxed: written under lock_; who does not wait for that
     // All below guarded by lock_, and so is taking from the mailbox, and releasing its claim.
     std::size_t at_work_ = 0;  // lanes
     key_lane* spare_ = nullptr;
