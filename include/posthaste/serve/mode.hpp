@@ -137,9 +137,9 @@ private:
     std::size_t n_;
 };
 
+/// In order for each key, any number of keys at a time. The key is a member of the message, or what
 /// a function makes of it; it is copied, hashed by std::hash and compared. That is done under a
 /// spin lock of the endpoint: it is to be quick, and to wait for nothing. The key is kept when the
-/// message is gone: it is no std::string_view of it. A message whose key throws is `overloaded`.
 /// message is gone: it is no std::string_view of it. A message whose key throws is `overloaded`.
 ///
 ///     bus.handle<order>("shipping", keyed(&order::id), handler);
