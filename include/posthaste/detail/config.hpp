@@ -63,12 +63,6 @@
 #else
 #  define POSTHASTE_PREFETCH(address) __builtin_prefetch(address, 1)
 #endif
-// Of x86-64 in general the compilers do not know that it can fetch to write, and fetch to read.
-#if defined(__x86_64__)
-#  define POSTHASTE_TAKE_OVER(address) asm volatile("prefetchw {(%0)|[%0]}" : : "r"(address))
-#else
-#  define POSTHASTE_TAKE_OVER(address) POSTHASTE_PREFETCH(address)
-#endif
 
 // A text that holds the names of a function's template arguments.
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -88,9 +82,5 @@ inline void pause() noexcept { POSTHASTE_PAUSE(); }
 
 /// Has the processor fetch what will soon be written to; any address, also one of no memory.
 inline void prefetch(const void* address) noexcept { POSTHASTE_PREFETCH(address); }
-
-/// The same of what nobody else needs any more: it is taken from the other processor at once, so
-/// that writing to it later asks for nothing.
-inline void take_over(const void* address) noexcept { POSTHASTE_TAKE_OVER(address); }
 
 }  // namespace posthaste::detail

@@ -306,7 +306,7 @@ private:
         constexpr std::size_t most = 7 * cache_line;
         const auto* const from = reinterpret_cast<const std::byte*>(envelope_);
         for (std::size_t at = 0; at < std::min(sizeof(called<M>), most); at += cache_line)
-            take_over(from + at);
+            prefetch(from + at);
     }
     result<reply> come_back(message_id* known_by) noexcept {
         if (stage_ == stage::cut_off)
