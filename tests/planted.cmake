@@ -230,6 +230,19 @@ bug(deadline_not_checked_at_dequeue
   find [==[if (r.deadline <= now) {]==]
   replace [==[if (false) {]==]
   program plain/bus_ends)
+bug(posted_call_not_counted
+  about "a call that is posted itself counts as queued for ever"
+  header serve/endpoint_core.hpp
+  find [==[        self.of.taken_straight();
+]==]
+  replace [==[]==]
+  program race/call_race)
+bug(posted_call_without_claim
+  about "a call is posted itself although another one is at work"
+  header serve/endpoint_core.hpp
+  find [==[!straight_.taken_from || !straight_.box->claim()]==]
+  replace [==[!straight_.taken_from]==]
+  program race/call_race)
 bug(outbox_of_a_failed_attempt
   about "what a handler held is sent, although it has failed"
   header serve/endpoint_core.hpp

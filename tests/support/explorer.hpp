@@ -758,6 +758,11 @@ public:
         if (location_ == nowhere) location_ = world::now().new_location(0, this);
         world::now().lock(location_);
     }
+    /// As spin_lock's; nobody holds it for long here.
+    template <typename Flag>
+    bool lock_unless(const Flag&) noexcept {
+        return lock(), true;
+    }
     void unlock() noexcept {
         if (world::thread_number() != 0) world::now().unlock(location_);
     }

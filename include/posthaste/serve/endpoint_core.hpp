@@ -149,7 +149,7 @@ public:
         }
         if (!message) {
             grant_place(*waits);
-        } else if (!put_straight_or_enqueue(*message)) {
+        } else if (!go_as_work(*message) && !put_straight_or_enqueue(*message)) {
             ledger_.not_accepted();
             return refuse(admission::closed);
         }
@@ -476,6 +476,13 @@ private:
     // Who waits for the room that was made.
     void look_for_others() noexcept {
         if (full_ == when_full::wait && !room_.empty()) call_in();
+    }
+    // A call to somebody idle, as a rule elsewhere, is posted itself.
+    bool go_as_work(envelope& e) noexcept {
+        request* const r = e.call();
+        if (!r || !straight_.taken_from || !straight_.box->claim()) return false;
+        static_cast<lane&>(*straight_.reader).go_with(*r);
+        return true;
     }
     bool put_straight_or_enqueue(envelope& e) noexcept {
         return straight_.box ? straight_.put(e, home_) : enqueue(e);

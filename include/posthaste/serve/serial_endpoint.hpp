@@ -85,8 +85,6 @@ private:
         return paid;
     }
     bool enqueue(envelope& e) noexcept override {
-        request* const r = e.call();
-        if (r && !evicts_ && box_.claim()) return lane_.go_with(*r), true;
         const auto put = box_.put(e);
         if (put == mailbox::put_result::claimed) home().post(lane_);
         return put != mailbox::put_result::refused;
