@@ -1,0 +1,3 @@
+module go_bench
+
+go 1.23
