@@ -527,3 +527,48 @@ TEST_CASE("scope: a callable is destroyed after its task, also where that stands
         CHECK(seen == "local, callable");
     }
 }
+
+TEST_CASE("scope: what a task spawns or wakes as it is destroyed runs first, and goes, too") {
+    testing::no_frames_left frames;
+    simulation world;
+    event never_set, last_words;
+    const auto alive = std::make_shared<int>();
+    int ran = 0;
+    struct at_its_end {
+        explicit at_its_end(std::function<void()> f) : does(std::move(f)) {}
+        at_its_end(const at_its_end&) = delete;
+        ~at_its_end() { does(); }
+        std::function<void()> does;
+    };
+    const auto body = [&](bool joins) -> task<> {
+        scope s(co_await this_context);
+        const auto ends = [&ran](std::shared_ptr<int>) -> task<> {
+            ++ran;
+            co_return;
+        };
+        const auto stands = [&ran, &never_set](std::shared_ptr<int>) -> task<> {
+            ++ran;
+            static_cast<void>(co_await never_set.wait());
+        };
+        const auto goes = [&](std::function<void()> f) -> task<> {
+            const at_its_end last(std::move(f));
+            static_cast<void>(co_await never_set.wait());
+        };
+        const auto hears = [&ran, &last_words](std::shared_ptr<int>) -> task<> {
+            static_cast<void>(co_await last_words.wait());
+            ++ran;
+        };
+        s.spawn(hears, alive);  // the first one: the last one to go
+        s.spawn(goes, [&s, ends, alive] { s.spawn(ends, alive); });
+        s.spawn(goes, [&s, ends, alive] { s.spawn([ends, alive] { return ends(alive); }); });
+        s.spawn(goes, [&s, stands, alive] { s.spawn(stands, alive); });
+        s.spawn(goes, [&s, stands, alive] { s.spawn([stands, alive] { return stands(alive); }); });
+        s.spawn(goes, [&last_words] { last_words.set(); });
+        if (!joins) static_cast<void>(co_await never_set.wait());
+        co_await s.join();
+    };
+    const bool joins = GENERATE(false, true);
+    CHECK_THROWS_AS(sync_wait(world, body(joins)), simulation::stuck);
+    CHECK(ran == 5);
+    CHECK(alive.use_count() == 1);
+}

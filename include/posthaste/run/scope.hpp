@@ -50,9 +50,10 @@ public:
     }
     scope(const scope&) = delete;
     ~scope() {
-        if (running_.load(std::memory_order_acquire) <= 1 && !first_) return;  // (1)
-        if (!static_cast<const executor&>(home_).idle_here()) std::terminate();
-        destroy_children();
+        const std::size_t itself = joiner_.load(std::memory_order_relaxed) ? 0 : 1;
+        if (running_.load(std::memory_order_acquire) == itself) return;  // (1)
+        running_.fetch_add(1 - itself, std::memory_order_relaxed);  // nobody is resumed any more
+        destroy_members(static_cast<executor&>(home_));
     }
 
     /// Runs `f(args...)`, a task, from the executor's queue. All of it is kept until it has ended.
@@ -87,12 +88,10 @@ public:
     stop_token stop() noexcept { return stop_.token(); }
 
 private:
-    // What has not ended: in a list, for who destroys it where it stands.
-    struct member {
-        explicit member(void (*d)(member&) noexcept) noexcept : destroy(d) {}
-        member* after = nullptr;  // guarded by the scope's lock_
-        member** link = nullptr;  // what points here; the same
-        void (*destroy)(member&) noexcept;
+    // What stands still is in a list, for who destroys it there: linked by `next`, and destroyed by
+    // `run`, which no queue uses meanwhile.
+    struct member : work {
+        work** link;  // what points here; guarded by the scope's lock_
     };
 
     // The coroutine around what was spawned: with it lives what its arguments were converted to.
@@ -100,9 +99,11 @@ private:
     public:
         struct promise_type final : detail::promise_base, member {
             promise_type() noexcept
-                : promise_base(std::coroutine_handle<promise_type>::from_promise(*this)),
-                  member([](member& m) noexcept { static_cast<promise_type&>(m).self.destroy(); }) {
-                run = &scope::step;
+                : promise_base(std::coroutine_handle<promise_type>::from_promise(*this)) {
+                promise_base::run = &scope::step;
+                member::run = [](work& w) noexcept {
+                    static_cast<promise_type&>(static_cast<member&>(w)).self.destroy();
+                };
             }
             child get_return_object() noexcept { return child(*this); }
             void return_void() const noexcept {}
@@ -119,12 +120,9 @@ private:
 
     // A callable without arguments, whose task needs no coroutine around it.
     template <typename F>
-    class held final : public work, public member {
+    class held final : public member {
     public:
-        held(scope& s, F&& f)
-            : member([](member& m) noexcept { delete static_cast<held*>(&m); }),
-              of_(s),
-              f_(std::move(f)) {
+        held(scope& s, F&& f) : of_(s), f_(std::move(f)) {
             run = [](work& w) noexcept { static_cast<held&>(w).begin(); };
         }
         static void* operator new(std::size_t size) {
@@ -136,7 +134,7 @@ private:
             detail::deallocate(memory, size);
         }
         void post() noexcept {
-            of_.enlist(*this);
+            of_.running_.fetch_add(1, std::memory_order_relaxed);
             of_.home_.post(*this);
         }
 
@@ -150,12 +148,20 @@ private:
                 return end();
             auto& p = task_.promise();
             p.place(of_.home_, &of_.under_, &held::ended, this);
-            if (p.start_here()) end();
+            bool listed = false;
+            const auto stands_still = [this, &listed] {
+                run = [](work& w) noexcept { delete &static_cast<held&>(w); };
+                of_.enlist(*this), listed = true;
+            };
+            if (!p.start_quietly(p.self, stands_still)) return;
+            if (listed) of_.unlist(*this);
+            end();
         }
         // Behind its last step: there a frame is not destroyed.
         static void ended(detail::promise_base& p) noexcept {
             held& self = *static_cast<held*>(p.owner());
-            if (p.starter_is_here()) return;
+            if (p.ends_elsewhere()) return;
+            self.of_.unlist(self);
             self.run = [](work& w) noexcept { static_cast<held&>(w).end(); };
             self.of_.home_.transfer(self);
         }
@@ -164,7 +170,6 @@ private:
             if (task_) {
                 if (auto thrown = task_.promise().thrown()) of.failed(std::move(thrown));
             }
-            of.unlink(*this);
             delete this;
             of.leave();
         }
@@ -185,15 +190,15 @@ private:
     }
 
     void enlist(member& m) noexcept {
-        running_.fetch_add(1, std::memory_order_relaxed);
         const std::lock_guard guard(lock_);
-        m.after = first_;
+        m.next = first_;
         m.link = &first_;
-        if (first_) first_->link = &m.after;
+        if (first_) static_cast<member*>(first_)->link = &m.next;
         first_ = &m;
     }
     void adopt(child c) noexcept {
         child_promise& p = c.promise;
+        running_.fetch_add(1, std::memory_order_relaxed);
         enlist(p);
         p.place(home_, &under_, &scope::ended, this);
         p.start_by_post();
@@ -213,20 +218,23 @@ private:
     static void bury(child_promise& p) noexcept {
         scope& self = *static_cast<scope*>(p.owner());
         if (p.thrown) self.failed(std::move(p.thrown));
-        self.unlink(p);
+        self.unlist(p);
         p.self.destroy();
         self.leave();
     }
-    void unlink(member& m) noexcept {
+    void unlist(member& m) noexcept {
         const std::lock_guard guard(lock_);
-        *m.link = m.after;
-        if (m.after) m.after->link = m.link;
+        *m.link = m.next;
+        if (m.next) static_cast<member*>(m.next)->link = m.link;
     }
-    // Where nothing can run any more. A task that goes may have spawned others.
-    void destroy_children() noexcept {
-        while (member* m = first_) {
-            unlink(*m);
-            m->destroy(*m);
+    // Where nothing can run any more, but what a task that goes makes ready, or spawns.
+    void destroy_members(executor& at) noexcept {
+        if (!at.idle_here()) std::terminate();
+        while (work* w = first_) {
+            unlist(static_cast<member&>(*w));
+            w->run(*w);
+            running_.fetch_sub(1, std::memory_order_relaxed);
+            at.drive_ready();
         }
     }
     void failed(std::exception_ptr thrown) noexcept {
@@ -257,8 +265,8 @@ private:
             return false;
         }
         void await_resume() {
-            scope_.running_.fetch_add(1,
-                                      std::memory_order_relaxed);  // the scope itself: as it began
+            scope_.running_.fetch_add(1, std::memory_order_relaxed);  // the scope, as it began
+            scope_.joiner_.store(nullptr, std::memory_order_relaxed);
             if (scope_.thrown_) detail::rethrow(std::exchange(scope_.thrown_, nullptr));
         }
 
@@ -285,7 +293,7 @@ private:
     std::atomic<std::size_t> running_ = 1;
     std::atomic<frame*> joiner_ = nullptr;
     detail::spin_lock lock_;
-    member* first_ = nullptr;  // guarded by lock_: the tasks that have not ended
+    work* first_ = nullptr;  // guarded by lock_: the members that stand still
     std::exception_ptr thrown_;  // guarded by lock_ until all have ended
 };
 
