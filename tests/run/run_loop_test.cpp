@@ -187,6 +187,27 @@ TEST_CASE("run_loop: a timer that is due waits for one piece of work at most, an
     loop.drive_ready();
 }
 
+TEST_CASE("run_loop: a timer that came due in a long piece of work waits for one more at most") {
+    run_loop loop;
+    const bool exactly = GENERATE(false, true), coarsely = GENERATE(false, true);
+    int more = 0, waited = -1;
+    detail::flag done;
+    ring bell([&] { waited = more, done.set(); });
+    job next([&] { ++more, done.is_set() ? void() : loop.post(next); });
+    job first([&] {
+        const time_point due = std::chrono::steady_clock::now() + 30ms;
+        loop.arm(bell, due);
+        if (exactly) static_cast<void>(loop.now());
+        if (coarsely) static_cast<void>(loop.coarse_now());
+        while (std::chrono::steady_clock::now() < due) {}
+    });
+    loop.post(first);
+    loop.post(next);
+    loop.drive(done);
+    CHECK(waited <= 1);
+    loop.drive_ready();
+}
+
 TEST_CASE("run_loop: an allowance begins to count with the next tick, or when there is no work") {
     run_loop loop;
     std::optional<patience> p;

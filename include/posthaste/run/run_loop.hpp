@@ -225,8 +225,8 @@ private:
         if (timers_looked_at_from() == never) return;
         // As a rule what just ran has read the clock: once more would cost as much as all of this.
         // If it has gone on long after that, a timer waits for one more piece of work.
+        const time_point seen = std::exchange(read_coarsely_lately_, never);
         if (read_lately_ == never) {
-            const time_point seen = std::exchange(read_coarsely_lately_, never);
             const time_point coarse = seen != never ? seen : detail::coarse_clock::now();
             if (coarse + detail::coarse_clock::late < timers_looked_at_from()) return;
         }
