@@ -208,6 +208,18 @@ TEST_CASE("run_loop: a timer that came due in a long piece of work waits for one
     loop.drive_ready();
 }
 
+TEST_CASE("run_loop: is driven while something is busy, and no less than that or until the end") {
+    run_loop loop;
+    int looks = 0;
+    const auto busy_but_at_first = [](void* n) { return ++*static_cast<int*>(n) != 1; };
+    CHECK(loop.drive_while(busy_but_at_first, &looks, loop.now() + 1h));
+    CHECK(looks == 1);
+    looks = 1;
+    const time_point end = loop.now() + 2ms;
+    CHECK_FALSE(loop.drive_while(busy_but_at_first, &looks, end));
+    CHECK(loop.now() >= end);
+}
+
 TEST_CASE("run_loop: an allowance begins to count with the next tick, or when there is no work") {
     run_loop loop;
     std::optional<patience> p;

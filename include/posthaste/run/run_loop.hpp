@@ -86,13 +86,14 @@ public:
         }
     }
     bool drive_while(bool (*busy)(void*), void* of, time_point end) override {
-        const auto over = [&] { return !busy(of) || now() >= end; };
+        bool rests = false;
+        const auto over = [&] { return (rests = !busy(of)) || now() >= end; };
         while (!over()) {
             const on_stage here_now(*this);
             if (here_now) run_until(over, end);
             else std::this_thread::sleep_for(std::min<duration>(tick, end - now()));
         }
-        return !busy(of);
+        return rests;  // not one more look: whoever was not busy may be again, before the end
     }
     void drive_ready() noexcept override {
         const on_stage here_now(*this);
