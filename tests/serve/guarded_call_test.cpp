@@ -40,6 +40,12 @@ struct form {
 struct told_in_words {
     enum { idempotent = true };
 };
+struct one_bit {
+    bool idempotent : 1;
+};
+struct elsewhere {
+    const bool& idempotent;
+};
 struct note {};
 struct picky {  // throws when it is copied
     using reply = int;
@@ -190,6 +196,8 @@ TEST_CASE("guarded_call: what says that a message may be repeated is the same fo
     STATIC_REQUIRE(detail::idempotent<told_in_words>);
     STATIC_REQUIRE_FALSE(detail::idempotent<ask>);
     STATIC_REQUIRE_FALSE(detail::idempotent<form>);
+    STATIC_REQUIRE_FALSE(detail::idempotent<one_bit>);
+    STATIC_REQUIRE_FALSE(detail::idempotent<elsewhere>);
 }
 
 TEST_CASE("guarded_call: a layer that hears of failures alone is told of no value") {

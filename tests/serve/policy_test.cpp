@@ -40,6 +40,10 @@ struct repeating : noting {
     static constexpr bool repeats = true;
     using noting::noting;
 };
+struct counting : noting {
+    using noting::noting;
+    bool repeats = true, hedges = true;  // for itself
+};
 
 }  // namespace
 
@@ -64,6 +68,8 @@ TEST_CASE("policy: what repeats calls makes the whole repeat") {
                              noting("b", std::declval<std::string&>()))::repeats);
     STATIC_REQUIRE(decltype(noting("a", std::declval<std::string&>()) |
                             repeating("b", std::declval<std::string&>()))::repeats);
+    STATIC_REQUIRE_FALSE(detail::repeats<counting>);
+    STATIC_REQUIRE_FALSE(detail::hedges<counting>);
 }
 
 TEST_CASE("policy: a call goes in outermost first, and comes out innermost first") {

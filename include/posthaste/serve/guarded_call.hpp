@@ -194,9 +194,12 @@ namespace detail {
 template <typename M>
 inline constexpr bool idempotent = false;
 template <typename M>
-    requires requires(const M& m) {
+    requires requires {
         { M::idempotent } -> std::convertible_to<bool>;
-        requires !requires { m.*(&M::idempotent); };  // static
+        requires !std::is_lvalue_reference_v<decltype((M::idempotent))> ||  // an enumerator
+                     requires {
+                         { &M::idempotent } -> std::convertible_to<const void*>;  // static
+                     };
     }
 inline constexpr bool idempotent<M> = M::idempotent;
 

@@ -109,13 +109,17 @@ inline constexpr char reply_key = 0;
 template <typename P>
 inline constexpr bool repeats = false;
 template <typename P>
-    requires requires { P::repeats; }
+    requires requires {
+        { &P::repeats } -> std::convertible_to<const bool*>;  // static
+    }
 inline constexpr bool repeats<P> = P::repeats;
 
 template <typename P>
 inline constexpr bool hedges = false;
 template <typename P>
-    requires requires { P::hedges; }
+    requires requires {
+        { &P::hedges } -> std::convertible_to<const bool*>;  // static
+    }
 inline constexpr bool hedges<P> = P::hedges;
 }  // namespace detail
 
