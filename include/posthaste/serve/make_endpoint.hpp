@@ -35,6 +35,12 @@ owned<endpoint_core> make_endpoint(std::string name, executor& at, dead_letters&
                       "function that takes each of them");
         using key = std::remove_cvref_t<
             std::invoke_result_t<const key_of&, const std::tuple_element_t<0, std::tuple<Ms...>>&>>;
+        static_assert(
+            (std::same_as<key,
+                          std::remove_cvref_t<std::invoke_result_t<const key_of&, const Ms&>>> &&
+             ...),
+            "keyed: the keys of its messages are of several types; write a function that gives the "
+            "same type for each of them");
         static_assert(!borrows<key>,
                       "keyed: the key is known longer than its message; return a std::string, not "
                       "a std::string_view or a char*");
