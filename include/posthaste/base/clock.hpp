@@ -20,9 +20,9 @@ inline constexpr time_point never = time_point::max();   ///< when `forever` is 
 class clock {
 public:
     virtual time_point now() const noexcept = 0;
-    /// The same for a fifth of the price, some milliseconds late; exact where time is virtual.
+    /// The same for a fifth of the price, 20 ms late at most; exact where time is virtual.
     virtual time_point coarse_now() const noexcept { return now(); }
-    /// For who waits long: not before now(), some milliseconds after it, for as little.
+    /// For who waits long: not before now(), 20 ms after it at most, for as little.
     virtual time_point soon() const noexcept { return now(); }
 
 protected:

@@ -16,9 +16,9 @@ namespace posthaste {
 ///
 /// Never early; but where the handler runs at once, at the caller's place, it begins to be counted
 /// when that stands still or makes a call; on a run_loop, if it is 80 ms or more, three pieces of
-/// work and a tick later at most. For a call that queues a second or more may be 20 ms more. Zero
-/// or less is over before it begins: every call fails with `deadline_exceeded`, unstarted. Of
-/// several among a client's policies the shortest holds, wherever they stand.
+/// work and a tick later at most. If it is a second or more, a call that queues may have up to 20
+/// ms more. Zero or less is over before it begins: every call fails with `deadline_exceeded`,
+/// unstarted. Of several among a client's policies the shortest holds, wherever they stand.
 class deadline {
 public:
     template <typename Rep, typename Period>
