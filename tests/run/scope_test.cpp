@@ -564,11 +564,15 @@ TEST_CASE("scope: what a task spawns or wakes as it is destroyed runs first, and
         s.spawn(goes, [&s, stands, alive] { s.spawn(stands, alive); });
         s.spawn(goes, [&s, stands, alive] { s.spawn([stands, alive] { return stands(alive); }); });
         s.spawn(goes, [&last_words] { last_words.set(); });
+        const at_its_end own([&s, ends, alive] {
+            s.spawn(ends, alive);
+            s.spawn([ends, alive] { return ends(alive); });
+        });
         if (!joins) static_cast<void>(co_await never_set.wait());
         co_await s.join();
     };
     const bool joins = GENERATE(false, true);
     CHECK_THROWS_AS(sync_wait(world, body(joins)), simulation::stuck);
-    CHECK(ran == 5);
+    CHECK(ran == 7);
     CHECK(alive.use_count() == 1);
 }

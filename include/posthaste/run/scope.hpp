@@ -227,14 +227,14 @@ private:
         *m.link = m.next;
         if (m.next) static_cast<member*>(m.next)->link = m.link;
     }
-    // Where nothing can run any more, but what a task that goes makes ready, or spawns.
+    // Where nothing can run any more, but what whoever goes makes ready, or spawns: the scope's own
+    // coroutine before, a task of it in turn.
     void destroy_members(executor& at) noexcept {
         if (!at.idle_here()) std::terminate();
-        while (work* w = first_) {
+        for (at.drive_ready(); work* w = first_; at.drive_ready()) {
             unlist(static_cast<member&>(*w));
             w->run(*w);
             running_.fetch_sub(1, std::memory_order_relaxed);
-            at.drive_ready();
         }
     }
     void failed(std::exception_ptr thrown) noexcept {
