@@ -123,6 +123,47 @@ TEST_CASE("recycler: a block that was freed is the next one of its class") {
     CHECK_FALSE(other_class);
 }
 
+TEST_CASE("recycler: small blocks of the packed class lie side by side, and stay of that class") {
+    if (address_sanitizer) return;
+    constexpr std::size_t c = block_cache::packed_class_of(48);
+    static_assert(c == block_cache::packed && block_cache::packed_class_of(1) == c);
+    static_assert(block_cache::packed_class_of(49) == block_cache::class_of(49));
+    static_assert(block_cache::bytes_of(c) == block_cache::bytes_of(block_cache::class_of(48)));
+    std::size_t beside = 0;
+    bool again = true, mixed = false, came_back = false;
+    on_new_thread([&] {
+        std::vector<void*> blocks(1000);
+        for (void*& memory : blocks) {
+            memory = allocate(48, c);
+            std::memset(memory, 0x5a, 48);
+        }
+        const std::set<void*> all(blocks.begin(), blocks.end());
+        for (void* memory : all) beside += all.count(static_cast<std::byte*>(memory) + 64);
+        for (std::size_t i = 0; i != 500; ++i) {
+            deallocate(blocks[i], 48, c);
+            again = again && allocate(40, c) == blocks[i];
+            deallocate(blocks[i]);
+            void* const other = allocate(48);
+            mixed = mixed || all.count(other) != 0;
+            deallocate(other);
+            again = again && allocate(48, c) == blocks[i];
+        }
+        on_new_thread([&] {
+            deallocate(allocate(1));
+            for (void* memory : blocks) deallocate(memory, 48, c);
+        });
+        run_out();
+        std::vector<void*> later(1000);
+        for (void*& memory : later) memory = allocate(48, c);
+        came_back = same_blocks(blocks, later);
+        deallocate_all(later);
+    });
+    CHECK(beside > 900);
+    CHECK(again);
+    CHECK_FALSE(mixed);
+    CHECK(came_back);
+}
+
 TEST_CASE("recycler: of several that were freed the last comes first, by whichever function") {
     if (address_sanitizer) return;  // which sees each block for itself
     std::vector<void*> freed, again;

@@ -52,13 +52,20 @@ TEST_CASE("slabs: blocks are whole lines, and nobody else's") {
     CHECK(revived(some).empty());
 }
 
-TEST_CASE("slabs: a block of one line has a pair of lines for itself") {
+TEST_CASE("slabs: a block of one line has a pair of lines for itself, or is told otherwise") {
     slabs some;
     std::vector<block*> all(1000);
     for (block*& b : all) b = some.carve(nullptr, 0, cache_line);
     std::set<std::uintptr_t> pairs;
     for (block* b : all) pairs.insert(reinterpret_cast<std::uintptr_t>(b) / line_pair);
     CHECK(pairs.size() == all.size());
+    for (block* b : all) some.drop(b);
+    CHECK(revived(some).empty());
+
+    for (block*& b : all) b = some.carve(nullptr, 0, cache_line, cache_line);
+    pairs.clear();
+    for (block* b : all) pairs.insert(reinterpret_cast<std::uintptr_t>(b) / line_pair);
+    CHECK(pairs.size() < 520);
     for (block* b : all) some.drop(b);
     CHECK(revived(some).empty());
 }

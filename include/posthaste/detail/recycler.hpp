@@ -38,7 +38,9 @@ namespace posthaste::detail {
 class block_cache {
 public:
     static constexpr std::size_t fine_classes = 16;  // 64, 128, ... 1024 bytes, with the header
-    static constexpr std::size_t classes = fine_classes + 6;  // 2, 4, ... 64 KiB
+    static constexpr std::size_t packed = fine_classes;  // 64 bytes too, but side by side
+    static constexpr std::size_t slab_classes = packed + 1;
+    static constexpr std::size_t classes = slab_classes + 6;  // 2, 4, ... 64 KiB
     static constexpr std::size_t largest_fine = fine_classes * 64 - sizeof(block);
     static constexpr std::size_t largest = std::size_t{64} * 1024 - sizeof(block);
     static constexpr std::size_t max_bytes_kept = std::size_t{32} * 1024 * 1024;  // a thread
@@ -46,18 +48,25 @@ public:
     static constexpr std::size_t class_of(std::size_t size) noexcept {
         const std::size_t last = size + sizeof(block) - 1;
         if (last < 1024) return last / 64;
-        return fine_classes + static_cast<std::size_t>(std::bit_width(last)) - 11;
+        return slab_classes + static_cast<std::size_t>(std::bit_width(last)) - 11;
+    }
+    /// The same for what there may be a million of at a time: the fewer lines that are fetched, the
+    /// sooner all have been used (spawn_bench).
+    static constexpr std::size_t packed_class_of(std::size_t size) noexcept {
+        const std::size_t c = class_of(size);
+        return c == 0 ? packed : c;
     }
     /// Of a block, with its header.
     static constexpr std::size_t bytes_of(std::size_t size_class) noexcept {
+        if (size_class == packed) return 64;
         return size_class < fine_classes ? (size_class + 1) * 64
-                                         : std::size_t{2048} << (size_class - fine_classes);
+                                         : std::size_t{2048} << (size_class - slab_classes);
     }
 
-    /// The blocks of fine classes that the thread freed last, if they are here still: they are not
+    /// The blocks of slabs that the thread freed last, if they are here still: they are not
     /// counted, and in no list.
     static auto& latest_inlined() noexcept {
-        static constinit thread_local std::array<block*, fine_classes> blocks{};
+        static constinit thread_local std::array<block*, slab_classes> blocks{};
         return blocks;
     }
     /// Only for the owning thread, as what follows.
@@ -86,7 +95,7 @@ public:
             return reuse(size_class);
         }
         const std::size_t bytes = bytes_of(size_class);
-        if (size_class < fine_classes) {
+        if (size_class < slab_classes) {
             std::size_t count = 0;
             if (block* const b = slabs_[size_class].revive(count)) {
                 abroad_ += count;
@@ -176,10 +185,8 @@ private:
     // A block that is written soon, or the beginning of a large one.
     static void fetch(block* b, std::size_t size_class) noexcept {
         const std::byte* const at = reinterpret_cast<const std::byte*>(b);
-        for (std::size_t line = std::min(size_class, most_fetched - 1);; --line) {
-            prefetch(at + line * cache_line);
-            if (line == 0) return;
-        }
+        const std::size_t lines = std::min(bytes_of(size_class) / cache_line, most_fetched);
+        for (std::size_t line = lines; line-- != 0;) prefetch(at + line * cache_line);
     }
     // Near the end of a chain, where `ahead` is nullptr: the first blocks of the next one.
     POSTHASTE_NOINLINE void fetch_later_ones(block* ahead, std::size_t size_class) noexcept {
@@ -209,7 +216,9 @@ private:
         }
     }
     block* anew(std::size_t size_class, std::size_t bytes) noexcept {
-        if (size_class < fine_classes) return slabs_[size_class].carve(this, size_class, bytes);
+        if (size_class < slab_classes)
+            return slabs_[size_class].carve(this, size_class, bytes,
+                                            size_class == packed ? cache_line : line_pair);
         void* memory = ::operator new(bytes, slabs::aligned, std::nothrow);
         if (!memory) return nullptr;
         return ::new (memory) block{this, static_cast<std::uint16_t>(size_class), 0,
@@ -256,7 +265,7 @@ private:
     }
 
     std::array<block*, classes> free_{};
-    std::array<slabs, fine_classes> slabs_;
+    std::array<slabs, slab_classes> slabs_;
     std::array<block*, classes> chains_{};  // that came back, and are not begun
     std::size_t kept_ = 0;  // bytes in free_ and chains_
     std::size_t abroad_ = 0;  // blocks that exist, here or in use
@@ -293,11 +302,11 @@ POSTHASTE_NOINLINE inline block_cache* make_block_cache(thread_state& here) noex
 
 inline constexpr bool recycles = !address_sanitizer;  // a sanitizer wants to see each block
 
-POSTHASTE_NOINLINE inline void* allocate_another(std::size_t size) noexcept {
+POSTHASTE_NOINLINE inline void* allocate_another(std::size_t size,
+                                                 std::size_t size_class) noexcept {
     if (recycles && size <= block_cache::largest) {
         thread_state& here = this_thread_inlined();
         if (block_cache* cache = here.blocks ? here.blocks : make_block_cache(here)) {
-            const std::size_t size_class = block_cache::class_of(size);
             block* b = cache->reuse(size_class);
             if (!b) b = cache->take(size_class);
             return b ? b + 1 : nullptr;
@@ -308,14 +317,18 @@ POSTHASTE_NOINLINE inline void* allocate_another(std::size_t size) noexcept {
     return memory ? ::new (memory) block{nullptr, 0, 0, 0} + 1 : nullptr;
 }
 
+/// As the next one, of this class, which holds it.
+POSTHASTE_OF_THIS_THREAD void* allocate(std::size_t size, std::size_t size_class) noexcept {
+    if (recycles && size <= block_cache::largest_fine) {
+        block*& latest = block_cache::latest_inlined()[size_class];
+        if (block* const b = std::exchange(latest, nullptr)) return b + 1;
+    }
+    return allocate_another(size, size_class);
+}
 /// At least `size` bytes, aligned for max_align_t; nullptr when out of memory.
 /// Cost       a few nanoseconds, no operator new in the steady state, up to 64 KiB.
 POSTHASTE_OF_THIS_THREAD void* allocate(std::size_t size) noexcept {
-    if (recycles && size <= block_cache::largest_fine) {
-        block*& latest = block_cache::latest_inlined()[block_cache::class_of(size)];
-        if (block* const b = std::exchange(latest, nullptr)) return b + 1;
-    }
-    return allocate_another(size);
+    return allocate(size, block_cache::class_of(size));
 }
 
 /// Takes back what allocate() gave, on any thread; nullptr is ignored.
@@ -327,20 +340,24 @@ POSTHASTE_NOINLINE inline void deallocate(void* memory) noexcept {
     thread_state& here = this_thread_inlined();
     if (owner == here.blocks) {
         const std::size_t size_class = b->size_class;
-        return size_class < block_cache::fine_classes ? owner->put_latest(b, size_class)
+        return size_class < block_cache::slab_classes ? owner->put_latest(b, size_class)
                                                       : owner->put(b, size_class);
     }
     if (block_cache* const mine = here.blocks ? here.blocks : make_block_cache(here))
         mine->put_aside(b);
     else block_cache::give_one_back(b);
 }
-/// The same of memory for `size`, which is some.
-POSTHASTE_OF_THIS_THREAD void deallocate(void* memory, std::size_t size) noexcept {
+/// The same of memory for `size`, which is some, had of that class.
+POSTHASTE_OF_THIS_THREAD void deallocate(void* memory, std::size_t size,
+                                         std::size_t size_class) noexcept {
     block* const b = static_cast<block*>(memory) - 1;
     block_cache* const mine = this_thread_inlined().blocks;
     if (size <= block_cache::largest_fine && mine && b->owner == mine)
-        mine->put_latest(b, block_cache::class_of(size));
+        mine->put_latest(b, size_class);
     else deallocate(memory);
+}
+POSTHASTE_OF_THIS_THREAD void deallocate(void* memory, std::size_t size) noexcept {
+    deallocate(memory, size, block_cache::class_of(size));
 }
 
 /// Other threads' memory that was freed here is given back to them some blocks at a time. For a

@@ -40,9 +40,9 @@ inline free_links& links(block* b) noexcept {
 }
 
 /// A thread's slabs of one size class: new blocks are carved from the latest. A slab whose blocks
-/// have all been dropped is given back; until then they may be revived. Blocks of one line lie a
-/// pair of lines apart: small messages are read there while the next ones are written here, which
-/// otherwise takes twice as long (send_bench: 8 bytes, in order).
+/// have all been dropped is given back; until then they may be revived. Unless told otherwise,
+/// blocks of one line lie a pair of lines apart: small messages are read there while the next ones
+/// are written here, which otherwise takes twice as long (send_bench: 8 bytes, in order).
 ///
 /// Threads    one; drop_orphan() any, once that one has ended.
 class slabs {
@@ -50,9 +50,10 @@ public:
     static constexpr std::align_val_t aligned{line_pair};
     static constexpr std::uint32_t smallest = 4 * 1024, largest = 64 * 1024;  // bytes
 
-    /// nullptr when out of memory.
-    block* carve(block_cache* owner, std::size_t size_class, std::size_t bytes) noexcept {
-        const std::size_t distance = std::max(bytes, line_pair);
+    /// At least so far apart; nullptr when out of memory.
+    block* carve(block_cache* owner, std::size_t size_class, std::size_t bytes,
+                 std::size_t apart = line_pair) noexcept {
+        const std::size_t distance = std::max(bytes, apart);
         if (!latest_ || latest_->carved_bytes + distance > bytes_) {
             const std::uint32_t more = std::clamp(2 * bytes_, smallest, largest);
             void* const memory = ::operator new(more, aligned, std::nothrow);

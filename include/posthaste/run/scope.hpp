@@ -126,12 +126,12 @@ private:
             run = [](work& w) noexcept { static_cast<held&>(w).begin(); };
         }
         static void* operator new(std::size_t size) {
-            void* const memory = detail::allocate(size);
+            void* const memory = detail::allocate(size, detail::block_cache::packed_class_of(size));
             if (!memory) detail::raise(std::bad_alloc());
             return memory;
         }
         static void operator delete(void* memory, std::size_t size) noexcept {
-            detail::deallocate(memory, size);
+            detail::deallocate(memory, size, detail::block_cache::packed_class_of(size));
         }
         void post() noexcept {
             of_.running_.fetch_add(1, std::memory_order_relaxed);
