@@ -4,6 +4,7 @@
 #include <posthaste/run/work_ring.hpp>
 
 #include <array>
+#include <cstddef>
 #include <deque>
 #include <random>
 #include <span>
@@ -38,6 +39,38 @@ TEST_CASE("work_ring: several are put together, up to all that there is room for
         CHECK(ring.room() == 0);
         for (work& each : w) REQUIRE(ring.take() == &each);
         CHECK(ring.empty());
+    }
+}
+
+TEST_CASE("work_ring: where nobody steals it gives the same, whichever way it is put and taken") {
+    std::vector<work> w(4096);
+    std::vector<work*> pieces;
+    for (work& each : w) pieces.push_back(&each);
+    for (unsigned seed = 1; seed != 30; ++seed) {
+        std::minstd_rand random(seed);
+        work_ring ring;
+        std::size_t put = 0, taken = 0;
+        while (taken != w.size()) {
+            const std::size_t there = put - taken;
+            const bool room = there != work_ring::capacity;
+            const unsigned choice = random() % 16;
+            if (choice == 0 && there >= 60) {
+                std::array<work*, 60> oldest{};
+                REQUIRE(ring.take(oldest));
+                for (work* const each : oldest) REQUIRE(each == pieces[taken++]);
+            } else if (choice == 1 && put + 60 <= w.size() && there + 60 <= work_ring::capacity) {
+                ring.put(std::span<work* const>(pieces).subspan(put, 60));
+                put += 60;
+            } else if (choice < 10 && put != w.size()) {
+                REQUIRE((choice < 8 ? ring.put_alone(w[put]) : ring.put(w[put])) == room);
+                put += room ? 1 : 0;
+            } else {
+                work* const oldest = choice % 2 ? ring.take_alone() : ring.take();
+                REQUIRE(oldest == (there == 0 ? nullptr : pieces[taken]));
+                taken += there == 0 ? 0 : 1;
+            }
+            REQUIRE(ring.empty() == (put == taken));
+        }
     }
 }
 

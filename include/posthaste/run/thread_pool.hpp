@@ -40,9 +40,9 @@ namespace posthaste {
 ///            runs, on the destroying thread.
 /// Errors     the constructor: std::invalid_argument for a number of threads that is not 1 to
 ///            4096, std::system_error without threads.
-/// Cost       post() on a worker: one exchange, and what does not fit into its ring goes to the
-///            shared queue 60 at a time; from outside: the shared queue, and a wake-up if
-///            all sleep.
+/// Cost       post() on a worker: one exchange, none where it is the only one, and what does not
+///            fit into its ring goes to the shared queue 60 at a time; from outside: the shared
+///            queue, and a wake-up if all sleep.
 class thread_pool final : public executor {
 public:
     explicit thread_pool(unsigned threads = std::max(1u, std::thread::hardware_concurrency()))
@@ -151,11 +151,12 @@ private:
         worker(thread_pool& p, std::size_t i) : pool(p), index(i), reader(p.shared_) {}
 
         void put(work& w) noexcept {
-            if (!ring.put(w)) put_into_full(w);
+            if (!put_into_ring(w)) put_into_full(w);
         }
+        bool put_into_ring(work& w) noexcept { return alone ? ring.put_alone(w) : ring.put(w); }
         POSTHASTE_NOINLINE void put_into_full(work& w) noexcept {
             if (bundle* const b = bundle::of(ring, &worker::unpack)) pool.shared_.put(*b);
-            if (!ring.put(w)) pool.shared_.put(w);
+            if (!put_into_ring(w)) pool.shared_.put(w);
         }
         static void unpack(work& w) noexcept {
             worker& self = *static_cast<worker*>(detail::this_thread().worker);
@@ -176,7 +177,7 @@ private:
                 if (work* w = next.take()) return w;
             }
             in_a_row = 0;
-            if (work* w = ring.take()) return fetch_ahead(), w;
+            if (work* w = alone ? ring.take_alone() : ring.take()) return fetch_ahead(), w;
             if (work* w = next.take()) return w;
             return look_around();
         }
@@ -219,6 +220,7 @@ private:
 
         thread_pool& pool;
         const std::size_t index;
+        const bool alone = pool.size() == 1;  // nobody steals, and who puts does not sleep
         injection_queue::reader reader;
         unsigned turns = 0;  // since it looked into the shared queue first
         unsigned patience = 61;  // so many turns from one such look to the next

@@ -39,6 +39,21 @@ public:
         return true;
     }
 
+    /// The same, and take(), where nobody steals or needs to be woken: no locked instruction.
+    bool put_alone(work& w) noexcept {
+        const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
+        if (tail - head_.load(std::memory_order_relaxed) == capacity) return false;
+        slots_[tail % capacity].store(&w, std::memory_order_relaxed);
+        tail_.store(tail + 1, std::memory_order_relaxed);
+        return true;
+    }
+    work* take_alone() noexcept {
+        const std::uint32_t head = head_.load(std::memory_order_relaxed);
+        if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
+        head_.store(head + 1, std::memory_order_relaxed);
+        return slots_[head % capacity].load(std::memory_order_relaxed);
+    }
+
     /// All of them, the oldest first; there is room() for so many.
     void put(std::span<work* const> all) noexcept {
         std::uint32_t tail = tail_.load(std::memory_order_relaxed);
@@ -135,7 +150,8 @@ private:
     // (3) releases the reading of the slots, and what is known of tail, to (1).
     // (4) acquires slots and work from (2).
     // relaxed: the owner's own tail; slots, which head and tail guard;
-    // a look at head that (3) checks.
+    // a look at head that (3) checks; all that put_alone() and take_alone() do, as there is nobody
+    // but the owner.
     alignas(detail::cache_line) typename Atomics::template atomic<std::uint32_t> head_ = 0u;
     alignas(detail::cache_line) typename Atomics::template atomic<std::uint32_t> tail_ = 0u;
     std::array<typename Atomics::template atomic<work*>, capacity> slots_{};
