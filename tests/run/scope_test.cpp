@@ -576,3 +576,70 @@ TEST_CASE("scope: what a task spawns or wakes as it is destroyed runs first, and
     CHECK(ran == 7);
     CHECK(alive.use_count() == 1);
 }
+
+TEST_CASE("scope: who joins it and is destroyed there is not resumed when its tasks end then") {
+    testing::no_frames_left frames;
+    simulation world;
+    event never_set, last_words;
+    int heard = 0, locals = 0, resumed = 0;
+    struct at_its_end {
+        explicit at_its_end(std::function<void()> f) : does(std::move(f)) {}
+        at_its_end(const at_its_end&) = delete;
+        ~at_its_end() { does(); }
+        std::function<void()> does;
+    };
+    const auto goes = [&]() -> task<> {
+        const at_its_end last([&] { last_words.set(); });
+        static_cast<void>(co_await never_set.wait());
+    };
+    const auto hears = [&]() -> task<> {
+        static_cast<void>(co_await last_words.wait());
+        ++heard;
+    };
+    const auto joins = [&](scope& outer) -> task<> {
+        const at_its_end own([&] { ++locals; });
+        scope inner(co_await this_context);  // goes first
+        inner.spawn(goes);
+        co_await outer.join();
+        ++resumed;
+        co_await inner.join();
+    };
+    const auto body = [&](bool below) -> task<> {
+        const at_its_end own([&] { ++locals; });
+        scope first(co_await this_context);
+        first.spawn(hears);
+        if (below) {
+            co_await joins(first);
+        } else {
+            scope second(co_await this_context);
+            second.spawn(goes);
+            co_await first.join();
+            ++resumed;
+            co_await second.join();
+        }
+    };
+    const bool below = GENERATE(false, true);
+    CHECK_THROWS_AS(sync_wait(world, body(below)), simulation::stuck);
+    CHECK(heard == 1);
+    CHECK(resumed == 0);
+    CHECK(locals == (below ? 2 : 1));
+}
+
+TEST_CASE("scope: is destroyed, with its tasks, before who joins it where it stands") {
+    testing::no_frames_left frames;
+    simulation world;
+    event never_set;
+    const auto alive = std::make_shared<int>();
+    const auto body = [&](int tasks) -> task<> {
+        scope outer(co_await this_context);
+        scope inner(co_await this_context);
+        for (int i = 0; i != tasks; ++i) {
+            inner.spawn([&, alive]() -> task<> { static_cast<void>(co_await never_set.wait()); });
+        }
+        outer.spawn([&]() -> task<> { co_await inner.join(); });
+        co_await outer.join();
+    };
+    const int tasks = GENERATE(1, 2);
+    CHECK_THROWS_AS(sync_wait(world, body(tasks)), simulation::stuck);
+    CHECK(alive.use_count() == 1);
+}

@@ -1,5 +1,6 @@
 // A place for tasks that run beside, and end before it does.  SPDX-License-Identifier: BSL-1.0
 #pragma once
+// long: one count, of those who begin, end, wait, and are destroyed where they stand.
 
 #include <posthaste/detail/exceptions.hpp>
 #include <posthaste/detail/recycler.hpp>
@@ -50,9 +51,8 @@ public:
     }
     scope(const scope&) = delete;
     ~scope() {
-        const std::size_t itself = joiner_.load(std::memory_order_relaxed) ? 0 : 1;
-        if (running_.load(std::memory_order_acquire) == itself) return;  // (1)
-        running_.fetch_add(1 - itself, std::memory_order_relaxed);  // nobody is resumed any more
+        if (joining* j = joiner_.load(std::memory_order_relaxed)) j->stand_no_more();
+        if (running_.load(std::memory_order_acquire) == 1) return;  // (1)
         destroy_members(static_cast<executor&>(home_));
     }
 
@@ -246,7 +246,7 @@ private:
     }
     void leave() noexcept {
         if (running_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;  // (1)
-        frame& joiner = *joiner_.load(std::memory_order_relaxed);
+        frame& joiner = *joiner_.load(std::memory_order_relaxed)->frame_;
         joiner.at->post(joiner);
     }
 
@@ -254,24 +254,36 @@ private:
     public:
         static constexpr bool keeps_home = true;
         explicit joining(scope& s) noexcept : scope_(s) {}
+        joining(joining&& not_yet) noexcept : joining(not_yet.scope_) {}
+        ~joining() {
+            if (frame_) stand_no_more();  // its frame is destroyed where it stands
+        }
         bool await_ready() const noexcept { return false; }
         template <homed Promise>
         bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
             frame& f = h.promise();
             f.park("the tasks of a scope");
-            scope_.joiner_.store(&f, std::memory_order_relaxed);
+            frame_ = &f;
+            scope_.joiner_.store(this, std::memory_order_relaxed);
             if (scope_.running_.fetch_sub(1, std::memory_order_acq_rel) != 1) return true;  // (1)
             f.at->unpark(f);
             return false;
         }
         void await_resume() {
-            scope_.running_.fetch_add(1, std::memory_order_relaxed);  // the scope, as it began
-            scope_.joiner_.store(nullptr, std::memory_order_relaxed);
+            stand_no_more();
             if (scope_.thrown_) detail::rethrow(std::exchange(scope_.thrown_, nullptr));
         }
 
     private:
+        friend scope;
+        void stand_no_more() noexcept {
+            scope_.running_.fetch_add(1, std::memory_order_relaxed);  // the scope, as it began
+            scope_.joiner_.store(nullptr, std::memory_order_relaxed);
+            frame_ = nullptr;
+        }
+
         scope& scope_;
+        frame* frame_ = nullptr;  // who stands here
     };
 
     struct link : stop_link {
@@ -291,7 +303,7 @@ private:
     context under_;
     link outer_{*this};
     std::atomic<std::size_t> running_ = 1;
-    std::atomic<frame*> joiner_ = nullptr;
+    std::atomic<joining*> joiner_ = nullptr;
     detail::spin_lock lock_;
     work* first_ = nullptr;  // guarded by lock_: the members that stand still
     std::exception_ptr thrown_;  // guarded by lock_ until all have ended
