@@ -186,6 +186,17 @@ fn share_of(n: u64, producer: u64, producers: u64) -> u64 {
     n / producers + (producer < n % producers) as u64
 }
 
+/// The one consumer of a queue, of either kind.
+macro_rules! consume {
+    ($messages:expr, $counts:expr) => {{
+        let mut some = Vec::with_capacity(BATCH);
+        while $messages.recv_many(&mut some, BATCH).await != 0 {
+            for m in some.drain(..) {
+                handled(&$counts[m.producer as usize], m.number as u64);
+            }
+        }
+    }};
+}
 fn sink<const LOAD: usize>(
     on: &Runtime,
     producers: usize,
@@ -193,14 +204,7 @@ fn sink<const LOAD: usize>(
     let (sender, mut messages) = mpsc::unbounded_channel::<Numbered<LOAD>>();
     let counts = counters(producers);
     let count = counts.clone();
-    on.spawn(async move {
-        let mut some = Vec::with_capacity(BATCH);
-        while messages.recv_many(&mut some, BATCH).await != 0 {
-            for m in some.drain(..) {
-                handled(&count[m.producer as usize], m.number as u64);
-            }
-        }
-    });
+    on.spawn(async move { consume!(messages, count) });
     (sender, counts)
 }
 
@@ -270,14 +274,7 @@ fn sends_that_wait(threads: usize) -> Turns {
     let (sender, mut messages) = mpsc::channel::<Numbered<0>>(1024);
     let counts = counters(4);
     let count = counts.clone();
-    on.spawn(async move {
-        let mut some = Vec::with_capacity(BATCH);
-        while messages.recv_many(&mut some, BATCH).await != 0 {
-            for m in some.drain(..) {
-                handled(&count[m.producer as usize], m.number as u64);
-            }
-        }
-    });
+    on.spawn(async move { consume!(messages, count) });
     Box::new(move |n| {
         let before = sum(&counts);
         for p in 0..4 {
