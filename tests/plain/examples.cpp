@@ -6,6 +6,7 @@
 #include <posthaste/prove/simulation.hpp>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -142,7 +143,7 @@ struct order_placed {
     std::string what;
 };
 task<int> subscription_example(bus& bus) {
-    int heard = 0;
+    std::atomic<int> heard = 0;  // both subscribers may be at work at once
     const auto handler = [&](const order_placed& o) { heard += o.id; };
     auto& app = bus;
     auto audit = app.subscribe<order_placed>("orders.*", serial.capacity(64), handler);
