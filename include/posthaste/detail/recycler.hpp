@@ -75,45 +75,22 @@ public:
         if (block* const before = std::exchange(latest_inlined()[size_class], b))
             put(before, size_class);
     }
-    /// Another one that was used before; nullptr: none is here now. Only for the owning thread.
-    block* reuse(std::size_t size_class) noexcept {
+    /// In a block that was used before, if one is here; nullptr: out of memory. Only for the owning
+    /// thread.
+    void* allocate(std::size_t size_class) noexcept {
         block* const b = free_[size_class];
-        if (b) {
-            const free_links& l = links(b);
-            free_[size_class] = l.next;
-            if (l.ahead != b) fetch_later_ones(l.ahead, size_class);
-            kept_ -= bytes_of(size_class);
-        }
-        return b;
-    }
-    /// Where reuse() found none: nullptr when out of memory. Only for the owning thread.
-    POSTHASTE_NOINLINE block* take(std::size_t size_class) noexcept {
-        if (!chains_[size_class]) collect();
-        if (block* const chain = chains_[size_class]) {
-            chains_[size_class] = links(chain).next_chain;
-            free_[size_class] = chain;
-            return reuse(size_class);
-        }
-        const std::size_t bytes = bytes_of(size_class);
-        if (size_class < slab_classes) {
-            std::size_t count = 0;
-            if (block* const b = slabs_[size_class].revive(count)) {
-                abroad_ += count;
-                kept_ += count * bytes;
-                free_[size_class] = b;
-                return reuse(size_class);
-            }
-        }
-        block* const b = anew(size_class, bytes);
-        if (b) ++abroad_;
-        return b;
+        if (!b) return allocate_elsewhere(size_class);
+        const free_links& l = links(b);
+        free_[size_class] = l.next;
+        kept_ -= b->bytes;
+        return l.ahead == b ? b + 1 : fetch_later_ones(b);
     }
 
     /// Only for the owning thread.
     void put(block* b, std::size_t size_class) noexcept {
-        const std::size_t bytes = bytes_of(size_class);
-        if (kept_ + bytes > max_bytes_kept) return drop(b);
-        kept_ += bytes;
+        const std::size_t kept = kept_ + b->bytes;
+        if (kept > max_bytes_kept) return drop(b);
+        kept_ = kept;
         free_links& l = set_free(b);
         l.next = std::exchange(free_[size_class], b);
         l.ahead = b;  // what was freed here is in this processor's cache
@@ -126,10 +103,7 @@ public:
         if (chain && (chain->owner != b->owner || chain->size_class != b->size_class))
             give_back(std::exchange(chain, nullptr));
         free_links& l = set_free(b);
-        l.next = chain;
-        l.ahead = chain;
-        for (int i = 1; i != 4 && l.ahead; ++i) l.ahead = links(l.ahead).next;
-        l.count = chain ? links(chain).count + 1 : 1;
+        l = chain ? links_before(chain) : links_of_one();
         chain = b;
         if (l.count == chain_length || l.count * b->bytes >= chain_bytes)
             give_back(std::exchange(chain, nullptr));
@@ -142,9 +116,7 @@ public:
     }
     /// Gives one back at once. For every thread but its owner.
     static void give_one_back(block* b) noexcept {
-        free_links& l = set_free(b);
-        l.next = l.ahead = nullptr;
-        l.count = 1;
+        set_free(b) = links_of_one();
         give_back(b);
     }
 
@@ -188,21 +160,54 @@ private:
         const std::size_t lines = std::min(bytes_of(size_class) / cache_line, most_fetched);
         for (std::size_t line = lines; line-- != 0;) prefetch(at + line * cache_line);
     }
-    // Near the end of a chain, where `ahead` is nullptr: the first blocks of the next one.
-    POSTHASTE_NOINLINE void fetch_later_ones(block* ahead, std::size_t size_class) noexcept {
-        if (ahead) return fetch(ahead, size_class);
+    // As b is used. Near the end of a chain, where none is ahead: the first blocks of the next one.
+    POSTHASTE_NOINLINE void* fetch_later_ones(block* b) noexcept {
+        const std::size_t size_class = b->size_class;
+        if (block* const ahead = links(b).ahead) {
+            fetch(ahead, size_class);
+        } else {
+            if (!chains_[size_class]) collect();
+            if (block* const chain = chains_[size_class]) {
+                const free_links& l = links(chain);
+                for (block* first : {chain, l.next, l.third, l.fourth})
+                    if (first) fetch(first, size_class);
+            }
+        }
+        return b + 1;
+    }
+    POSTHASTE_NOINLINE void* allocate_elsewhere(std::size_t size_class) noexcept {
         if (!chains_[size_class]) collect();
-        block* const chain = chains_[size_class];
-        if (!chain) return;
-        const free_links& l = links(chain);
-        for (block* b : {chain, l.next, l.third, l.fourth})
-            if (b) fetch(b, size_class);
+        if (block* const chain = chains_[size_class]) {
+            chains_[size_class] = links(chain).next_chain;
+            free_[size_class] = chain;
+            return allocate(size_class);
+        }
+        const std::size_t bytes = bytes_of(size_class);
+        if (size_class < slab_classes) {
+            std::size_t count = 0;
+            if (block* const b = slabs_[size_class].revive(count)) {
+                abroad_ += count;
+                kept_ += count * bytes;
+                free_[size_class] = b;
+                return allocate(size_class);
+            }
+        }
+        block* const b = anew(size_class, bytes);
+        if (!b) return nullptr;
+        ++abroad_;
+        return b + 1;
     }
 
+    // Of the first block of a chain, before the one that has been it so far; and of the only one.
+    static free_links links_before(block* chain) noexcept {
+        const free_links& l = links(chain);
+        return {chain, l.fourth, nullptr, l.count + 1, l.next, l.third};
+    }
+    static free_links links_of_one() noexcept {
+        return {nullptr, nullptr, nullptr, 1, nullptr, nullptr};
+    }
     static void give_back(block* chain) noexcept {
         free_links& l = links(chain);
-        l.third = l.next ? links(l.next).next : nullptr;
-        l.fourth = l.third ? links(l.third).next : nullptr;
         block_cache& owner = *chain->owner;
         void* before = owner.returned_.load(std::memory_order_acquire);  // (5)
         for (;;) {
@@ -302,19 +307,22 @@ POSTHASTE_NOINLINE inline block_cache* make_block_cache(thread_state& here) noex
 
 inline constexpr bool recycles = !address_sanitizer;  // a sanitizer wants to see each block
 
-POSTHASTE_NOINLINE inline void* allocate_another(std::size_t size,
-                                                 std::size_t size_class) noexcept {
+POSTHASTE_NOINLINE inline void* allocate_rarely(std::size_t size, std::size_t size_class) noexcept {
     if (recycles && size <= block_cache::largest) {
         thread_state& here = this_thread_inlined();
-        if (block_cache* cache = here.blocks ? here.blocks : make_block_cache(here)) {
-            block* b = cache->reuse(size_class);
-            if (!b) b = cache->take(size_class);
-            return b ? b + 1 : nullptr;
-        }
+        if (block_cache* cache = here.blocks ? here.blocks : make_block_cache(here))
+            return cache->allocate(size_class);
     }
     if (size > std::numeric_limits<std::size_t>::max() - sizeof(block)) return nullptr;
     void* memory = ::operator new(sizeof(block) + size, std::nothrow);
     return memory ? ::new (memory) block{nullptr, 0, 0, 0} + 1 : nullptr;
+}
+
+POSTHASTE_NOINLINE inline void* allocate_another(std::size_t size,
+                                                 std::size_t size_class) noexcept {
+    block_cache* const mine = this_thread_inlined().blocks;
+    if (recycles && size <= block_cache::largest && mine) return mine->allocate(size_class);
+    return allocate_rarely(size, size_class);
 }
 
 /// As the next one, of this class, which holds it.

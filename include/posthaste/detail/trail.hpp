@@ -11,7 +11,7 @@ namespace posthaste::detail {
 
 /// The way from `p` to what this thread asked about 16 times before, in units of 16 bytes. Only a
 /// hint: what was there may be gone, or farther away than the number can say.
-POSTHASTE_NOINLINE inline std::int32_t trail_to(const void* p) noexcept {
+POSTHASTE_OF_THIS_THREAD std::int32_t trail_to(const void* p) noexcept {
     thread_state& here = this_thread_inlined();
     const auto at = reinterpret_cast<std::uintptr_t>(p);
     const std::uintptr_t before = std::exchange(here.trail[here.trail_next++ % 16], at);

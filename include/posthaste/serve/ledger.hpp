@@ -3,6 +3,7 @@
 
 #include <posthaste/base/clock.hpp>
 #include <posthaste/detail/cache_line.hpp>
+#include <posthaste/detail/config.hpp>
 #include <posthaste/serve/account.hpp>
 
 #include <algorithm>
@@ -37,16 +38,11 @@ public:
     /// taking back: somebody else would find the queue full meanwhile, and wait for room that is
     /// there.
     std::uint64_t accept_if_room() noexcept {
-        const auto full = [this](std::uint64_t accepted, std::uint64_t gone) {
-            return static_cast<std::int64_t>(accepted - gone) >=
-                   static_cast<std::int64_t>(capacity_);
-        };
         std::uint64_t seen = accepted_.load(std::memory_order_relaxed);
         do {
-            if (full(seen, known_gone_.load(std::memory_order_acquire))) {  // (4)
-                const std::uint64_t now = gone(std::memory_order_seq_cst);  // (1)
-                if (full(seen, now)) return 0;
-                known_gone_.store(now, std::memory_order_release);  // (4)
+            if (is_full(seen, known_gone_.load(std::memory_order_acquire)) &&  // (4)
+                !has_room(seen)) {
+                return 0;
             }
         } while (!accepted_.compare_exchange_weak(seen, seen + 1, std::memory_order_release,  // (3)
                                                   std::memory_order_relaxed));
@@ -130,6 +126,15 @@ private:
         bool operator==(const moment&) const = default;
     };
 
+    bool is_full(std::uint64_t accepted, std::uint64_t gone) const noexcept {
+        return static_cast<std::int64_t>(accepted - gone) >= static_cast<std::int64_t>(capacity_);
+    }
+    POSTHASTE_NOINLINE bool has_room(std::uint64_t accepted) noexcept {
+        const std::uint64_t now = gone(std::memory_order_seq_cst);  // (1)
+        if (is_full(accepted, now)) return false;
+        known_gone_.store(now, std::memory_order_release);  // (4)
+        return true;
+    }
     static void add(number& n) noexcept { n.fetch_add(1, std::memory_order_relaxed); }
     static void leave(number& how) noexcept {
         how.fetch_add(1, std::memory_order_seq_cst);  // (1)
