@@ -2,6 +2,14 @@
 // schedule it wakes for them.
 #include "../support/explorer_std.hpp"
 
+// Explored by itself; here a lock is a lock.
+#define spin_lock spin_lock_as_it_is
+#include <posthaste/detail/spin_lock.hpp>
+#undef spin_lock
+namespace posthaste::detail {
+using spin_lock = std::mutex;
+}
+
 #include <posthaste/run/next_slot.hpp>
 #include <posthaste/run/pool_clock.hpp>
 

@@ -4,6 +4,7 @@
 #include <posthaste/base/clock.hpp>
 #include <posthaste/detail/cache_line.hpp>
 #include <posthaste/detail/owned.hpp>
+#include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/run/timer_wheel.hpp>
 
 #include <algorithm>
@@ -83,7 +84,7 @@ public:
 
 private:
     struct alignas(detail::cache_line) wheel {
-        std::mutex lock;
+        detail::spin_lock lock;
         timer_wheel timers;  // guarded by lock
         std::atomic<time_point> next = never;  // not after the next timer; written under lock
     };
