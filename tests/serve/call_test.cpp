@@ -622,6 +622,40 @@ TEST_CASE("call: when the bus dies under a handler that stands still, its caller
     CHECK(outcome(far.value()) == "closed, none");  // it never left the queue
 }
 
+TEST_CASE("call: from a handler to another bus, it may end after that one has gone") {
+    testing::no_frames_left frames;
+    simulation sim(any_seed());
+    simulation elsewhere(any_seed());
+    const bool begun = GENERATE(false, true);
+    bus app(sim);
+    auto other = std::make_unique<bus>(begun ? sim : elsewhere);
+    other->handle<ask>("never", [](ask) -> task<int> {
+        co_await stand_still();
+        co_return 1;
+    });
+    std::optional<client<ask>> far = other->client<ask>("never");
+    std::string heard;
+    scope* calls = nullptr;
+    app.handle<ask>("front", [&](ask) -> task<int> {
+        scope s(co_await this_context);
+        calls = &s;
+        const auto one = [&]() -> task<> { heard = outcome(co_await far->call(1)); };
+        s.spawn(one);
+        co_await s.join();
+        co_return 1;
+    });
+    launched<result<int>> front(sim, call(app.client<ask>("front"), 1));
+    sim.drive_ready();
+    REQUIRE(calls);
+    calls->request_stop();
+    far.reset();
+    other.reset();  // on its own executor the call has not gone on
+    sim.drive_ready();
+    CHECK(heard == (begun ? "cancelled, unknown" : "cancelled, none"));
+    REQUIRE(front.done());
+    CHECK(outcome(front.value()) == "value");
+}
+
 TEST_CASE("call: a late reply is dropped, and counted with how late it was") {
     testing::no_frames_left frames;
     simulation sim(any_seed());

@@ -43,6 +43,7 @@ public:
         lane* l = to.claim_straight(e);
         if (!l && ctx.lane_ && to.reentrant() && to.held_by(r.chain)) l = to.reenter();
         if (!l) return beginning::no;
+        below.to_be_kept = !ctx.lane_ || !ctx.lane_->ends_before(to);
         const time_point bound = r.deadline = ctx.deadline();
         l->prepare(e, r, bound, allowance);
         home& at = to.home();
@@ -109,7 +110,7 @@ public:
         envelope_->how = route.how;
         by_ = ctx.lane_;
         if (by_ && request_->chain.empty()) by_->lead(request_->chain);
-        kept_ = to_.owner.lock();
+        if (!by_ || !by_->ends_before(*endpoint_)) kept_ = to_.owner.lock();
         if (!by_ || request_->only_room || !endpoint_->held_by(request_->chain))
             return queue(f, when_due(f));
         // The handlers that wait for this call hold all lanes that could take it.
@@ -296,8 +297,8 @@ private:
         alarm due;
     };
 
-    // The bus is there, or a client of it, when the call begins; and as long as its handler runs. A
-    // call that may outlast that keeps what it needs of the bus.
+    // The bus is there, or a client of it, when the call begins; and as long as its handler runs,
+    // or any other of that bus. A call that may outlast that keeps what it needs of the bus.
     const address& to_;
     std::shared_ptr<const void> kept_;
     envelope* envelope_;

@@ -925,7 +925,9 @@ POSTHASTE_OF_THIS_THREAD bool lane::start_below(std::coroutine_handle<> h, detai
                                                 void (*finish)(lane&, bool) noexcept,
                                                 caller_below& caller) noexcept {
     run_on(p, finish);
-    return p.start_quietly(h, [&]() noexcept { caller.kept = caller.bus.lock(); });
+    return p.start_quietly(h, [&]() noexcept {
+        if (caller.to_be_kept) caller.kept = caller.bus.lock();
+    });
 }
 
 inline void lane::resume_after_end() noexcept {
@@ -989,8 +991,9 @@ inline void lane::lead(call_chain& chain) noexcept {
     chain.begin(waited_for ? &e.call()->chain : nullptr, {this, &of}, of.bus());
 }
 
+inline bool lane::ends_before(const endpoint_core& e) const noexcept { return e.bus() == of.bus(); }
 inline void lane::await(const endpoint_core& whom, time_point since) noexcept {
-    if (whom.bus() != of.bus()) return;  // it may go while somebody looks at it
+    if (!ends_before(whom)) return;  // it may go while somebody looks at it
     awaited_since_.store(since.time_since_epoch().count(), std::memory_order_relaxed);
     awaited_.store(&whom, std::memory_order_release);  // (3)
 }

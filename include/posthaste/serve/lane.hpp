@@ -27,6 +27,7 @@ class endpoint_core;
 struct caller_below : inline_call {
     explicit caller_below(const std::weak_ptr<const void>& b) noexcept : bus(b) {}
     const std::weak_ptr<const void>& bus;
+    bool to_be_kept = true;  ///< else it is there all the same
     std::shared_ptr<const void> kept;  ///< that, once the handler stands still
 };
 
@@ -64,6 +65,8 @@ public:
     /// Of a call that its handler makes: whose handlers will wait for it.
     void lead(call_chain& chain) noexcept;
 
+    /// That endpoint does not go while its handler runs: they are of one bus.
+    bool ends_before(const endpoint_core& e) const noexcept;
     /// Its handler stands still until `whom` replies, since then (`never`: nobody read the clock).
     void await(const endpoint_core& whom, time_point since) noexcept;
     /// It has replied. Of who waited in vain it is remembered: its own caller may give up just now.
