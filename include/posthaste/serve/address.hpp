@@ -2,16 +2,12 @@
 #pragma once
 
 #include <posthaste/detail/config.hpp>
-#include <posthaste/detail/hash_table.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/serve/lazy_endpoint.hpp>
 
 #include <atomic>
-#include <cstddef>
-#include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 
 namespace posthaste {
@@ -20,19 +16,10 @@ class schedule;
 
 /// One a name, from the first time somebody mentions it until the last client is gone: clients find
 /// the endpoint here, also if it is made after them.
-struct address : detail::hashed {
+struct address {
     address(std::string n, executor& h, const std::atomic<bool>& d, duration allowed,
             std::weak_ptr<const void> keeper) noexcept
-        : hashed(hash_of(n)),
-          name(std::move(n)),
-          home(h),
-          draining(d),
-          deadline(allowed),
-          owner(std::move(keeper)) {}
-
-    static std::size_t hash_of(std::string_view name) noexcept {
-        return std::hash<std::string_view>()(name);
-    }
+        : name(std::move(n)), home(h), draining(d), deadline(allowed), owner(std::move(keeper)) {}
 
     /// Where a message of this type goes, and how it is handled there; or why it cannot go.
     struct route {
