@@ -431,6 +431,62 @@ TEST_CASE("gather: calls that are destroyed where they stand leave nothing behin
     CHECK(sim.elapsed() == 1ms);  // nor does a timer go on
 }
 
+TEST_CASE("gather: who answers as another one is destroyed where it stands sends nobody home") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    event never_set, said;
+    int answered = 0, heard = 0, resumed = 0;
+    struct at_its_end {
+        event& says;
+        explicit at_its_end(event& e) noexcept : says(e) {}
+        at_its_end(const at_its_end&) = delete;
+        ~at_its_end() { says.set(); }
+    };
+    const auto goes = [&]() -> task<result<int>> {
+        const at_its_end last(said);
+        static_cast<void>(co_await never_set.wait());
+        co_return 1;
+    };
+    const auto hears = [&]() -> task<result<int>> {
+        if (co_await said.wait()) ++heard;
+        co_return 3;
+    };
+    app.handle<stock>("stock", parallel(4), [&](stock) -> task<int> {
+        if (co_await said.wait()) ++answered;
+        co_return 2;
+    });
+    const auto s = app.client<stock>("stock");
+    const bool limited = GENERATE(false, true), several = GENERATE(false, true);
+    {
+        const auto body = [&]() -> task<> {
+            if (several) {
+                std::vector<task<result<int>>> all;
+                all.push_back(goes());
+                all.push_back([](client<stock> c) -> task<result<int>> {
+                    co_return co_await c.call("x");
+                }(s));
+                all.push_back(hears());
+                all.push_back(goes());
+                if (limited) static_cast<void>(co_await gather(1h, std::move(all)));
+                else static_cast<void>(co_await gather(std::move(all)));
+            } else if (limited) {
+                static_cast<void>(co_await gather(1h, goes(), s.call("x"), hears()));
+            } else {
+                static_cast<void>(co_await gather(goes(), s.call("x"), hears()));
+            }
+            ++resumed;
+        };
+        launched<void> caller(sim, body());
+        sim.advance(1ms);
+        CHECK_FALSE(caller.done());
+    }
+    sim.run_until_idle();
+    CHECK(answered == 1);
+    CHECK(heard == 1);
+    CHECK(resumed == 0);
+}
+
 TEST_CASE("gather: may be kept, moved, and awaited later") {
     testing::no_frames_left frames;
     simulation sim;

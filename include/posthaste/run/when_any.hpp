@@ -5,9 +5,10 @@
 #include <posthaste/wait/inner_stop.hpp>
 
 #include <atomic>
-#include <coroutine>
 #include <cstddef>
 #include <optional>
+#include <tuple>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -15,68 +16,62 @@ namespace posthaste {
 
 namespace detail {
 
+/// Of those of whom the first to end has the others stopped.
+class race : public joint {
+public:
+    using joint::joint;
+    race(race&& not_yet) noexcept : joint(std::move(not_yet)) {}
+
+    void open(frame& parent) noexcept {
+        joint::open(parent);
+        inner_.open(*parent.under);
+    }
+    template <typename T>
+    void start(const task<T>& child) noexcept {
+        if (winner_.load(std::memory_order_relaxed)) skip();
+        else joint::start(child.promise(), &inner_.under(), &race::ended);
+    }
+    void close() noexcept { inner_.close(); }
+    bool won_by(const promise_base& p) const noexcept {
+        return winner_.load(std::memory_order_relaxed) == &p;
+    }
+
+private:
+    static void ended(promise_base& p) noexcept {
+        race& self = static_cast<race&>(*static_cast<joint*>(p.owner()));
+        const promise_base* none = nullptr;
+        if (self.winner_.compare_exchange_strong(none, &p, std::memory_order_relaxed))
+            self.inner_.request();
+        joint::ended(p);
+    }
+
+    std::atomic<const promise_base*> winner_ = nullptr;  // relaxed: joint orders it before its use
+    inner_stop inner_;
+};
+
 template <typename... Tasks>
-class any_of {
+class any_of : public together<race, std::tuple<Tasks...>> {
     using outcome = std::variant<value_or_nothing<typename Tasks::value_type>...>;
 
 public:
-    static constexpr bool keeps_home = true;
-    explicit any_of(Tasks... tasks) noexcept : tasks_(std::move(tasks)...) {}
-    any_of(any_of&& not_yet) noexcept : tasks_(std::move(not_yet.tasks_)) {}
-
-    bool await_ready() const noexcept { return false; }
-    template <homed Promise>
-    bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
-        frame& parent = h.promise();
-        inner_.open(*parent.under);
-        start(parent, std::index_sequence_for<Tasks...>());
-        return joint_.suspend();
-    }
+    using together<race, std::tuple<Tasks...>>::together;
     outcome await_resume() {
-        inner_.close();
+        this->joint_.close();
         return take(std::index_sequence_for<Tasks...>());
     }
 
 private:
-    static constexpr std::size_t nobody = static_cast<std::size_t>(-1);
-
-    template <std::size_t... I>
-    void start(frame& parent, std::index_sequence<I...>) noexcept {
-        (start_one<I>(parent), ...);
-    }
-    template <std::size_t I>
-    void start_one(frame& parent) noexcept {
-        if (winner_.load(std::memory_order_relaxed) != nobody) return joint_.skip();
-        promise_base& child = std::get<I>(tasks_).promise();
-        joint_.start(child, parent, &inner_.under(), [](promise_base& p) noexcept {
-            any_of& self = static_cast<joint_of&>(*static_cast<joint*>(p.owner())).of;
-            std::size_t none = nobody;
-            if (self.winner_.compare_exchange_strong(none, I, std::memory_order_relaxed)) {
-                self.inner_.request();
-            }
-            joint::ended(p);
-        });
-    }
     template <std::size_t... I>
     outcome take(std::index_sequence<I...>) {
         std::optional<outcome> first;
-        const std::size_t winner = winner_.load(std::memory_order_relaxed);
         const auto take_one = [&]<std::size_t N>(std::integral_constant<std::size_t, N>) {
-            if (N == winner) first.emplace(std::in_place_index<N>, take_value(std::get<N>(tasks_)));
+            const auto& t = std::get<N>(this->branches_);
+            if (this->joint_.won_by(t.promise()))
+                first.emplace(std::in_place_index<N>, take_value(t));
         };
         (take_one(std::integral_constant<std::size_t, I>()), ...);
         return *std::move(first);
     }
-
-    struct joint_of : joint {
-        explicit joint_of(any_of& a) noexcept : joint(sizeof...(Tasks)), of(a) {}
-        any_of& of;
-    };
-
-    joint_of joint_{*this};
-    std::atomic<std::size_t> winner_ = nobody;  // relaxed: joint_ orders it before it is used
-    inner_stop inner_;
-    std::tuple<Tasks...> tasks_;  // goes first: while they stand still they listen to inner_
 };
 
 }  // namespace detail
@@ -93,7 +88,8 @@ private:
 template <awaitable... As>
     requires(sizeof...(As) > 0)
 [[nodiscard]] auto when_any(As... as) {
-    return detail::any_of<detail::task_for<As>...>(detail::as_task(std::move(as))...);
+    return detail::any_of<detail::task_for<As>...>(detail::race(sizeof...(As)),
+                                                   detail::as_task(std::move(as))...);
 }
 
 }  // namespace posthaste

@@ -16,23 +16,14 @@ namespace posthaste {
 namespace detail {
 
 template <typename T, std::size_t N>
-class first_good_of {
+class first_good_of : public together<ballot<T>, several<task<result<T>>, N>> {
 public:
-    static constexpr bool keeps_home = true;
-    explicit first_good_of(several<task<result<T>>, N> branches) noexcept
-        : ballot_(1, std::move(branches)) {}
-    bool await_ready() const noexcept { return false; }
-    template <homed Promise>
-    bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
-        return ballot_.open(h.promise());
-    }
+    using together<ballot<T>, several<task<result<T>>, N>>::together;
     result<T> await_resume() {
-        if (!ballot_.close()) return ballot_.why_not();
-        return ballot_.take_decisive();
+        this->joint_.close();
+        if (!this->joint_.decided_well()) return this->joint_.why_not(this->branches_);
+        return this->joint_.take_decisive();
     }
-
-private:
-    ballot<T, N> ballot_;
 };
 
 template <awaitable First, awaitable... Others>
@@ -64,7 +55,7 @@ template <awaitable... Calls>
     using all = std::array<std::common_type_t<detail::task_for<Calls>...>, sizeof...(Calls)>;
     using reply = typename all::value_type::value_type::value_type;
     return detail::first_good_of<reply, sizeof...(Calls)>(
-        all{detail::as_task(std::move(calls))...});
+        detail::ballot<reply>(1, sizeof...(Calls)), all{detail::as_task(std::move(calls))...});
 }
 
 /// The same for any number of calls of one kind.
@@ -79,7 +70,9 @@ template <awaitable Call>
                                      "first_of(calls): there must be 1 call or more")));
     }
     using reply = typename await_result_t<Call>::value_type;
-    return detail::first_good_of<reply, detail::any_number>(detail::as_tasks(std::move(calls)));
+    const std::size_t count = calls.size();
+    return detail::first_good_of<reply, detail::any_number>(detail::ballot<reply>(1, count),
+                                                            detail::as_tasks(std::move(calls)));
 }
 
 }  // namespace posthaste

@@ -27,9 +27,9 @@ consteval bool checked_gather() {
     return true;
 }
 
-/// What all gatherings under a deadline do, whatever their types: the branches know when their time
-/// is over; who goes on nevertheless is asked to stop, and its `cancelled` told as what it is.
-class gathering : private joint {
+/// Of a gathering under a deadline: the branches know when their time is over; who goes on
+/// nevertheless is asked to stop, and its `cancelled` told as what it is.
+class gathering : public joint {
 public:
     gathering(std::size_t branches, duration allowed) noexcept
         : joint(branches), allowed_(allowed) {}
@@ -38,6 +38,7 @@ public:
     ~gathering() { close(); }
 
     void open(frame& parent) noexcept {
+        joint::open(parent);
         parent_ = &parent;
         const context& outer = *parent.under;
         due_ = std::min(outer.deadline(), saturating_add(parent.at->now(), allowed_));
@@ -45,15 +46,14 @@ public:
     }
     template <typename T>
     void start(const task<result<T>>& branch) noexcept {
-        if (!joint::start(branch.promise(), *parent_, &inner_.under(), &gathering::ended<T>)) {
+        if (!joint::start(branch.promise(), &inner_.under(), &gathering::ended<T>)) {
             stands_ = true;
         }
     }
     template <typename A>
     void start(frameless<A>& branch) noexcept {
         using outcome = typename frameless<A>::value_type;
-        if (!joint::start(branch, *parent_, &inner_.under(),
-                          &gathering::outcome_is_here<outcome>)) {
+        if (!joint::start(branch, &inner_.under(), &gathering::outcome_is_here<outcome>)) {
             stands_ = true;
         }
     }
@@ -112,57 +112,6 @@ private:
     alarm alarm_{*this};
 };
 
-template <typename... Branches>
-class gathered {
-public:
-    static constexpr bool keeps_home = true;
-    template <typename... Calls>
-    explicit gathered(duration allowed, Calls&&... calls) noexcept
-        : all_(sizeof...(Branches), allowed), branches_(std::forward<Calls>(calls)...) {}
-    bool await_ready() const noexcept { return sizeof...(Branches) == 0; }
-    template <homed Promise>
-    bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
-        all_.open(h.promise());
-        std::apply([&](auto&... b) { (all_.start(b), ...); }, branches_);
-        return all_.suspend();
-    }
-    auto await_resume() {
-        all_.close();
-        using results = std::tuple<typename Branches::value_type...>;
-        return std::apply([](auto&... b) { return results{take_value(b)...}; }, branches_);
-    }
-
-private:
-    gathering all_;
-    std::tuple<Branches...> branches_;
-};
-
-template <typename Branch>
-class gathered_in {
-public:
-    static constexpr bool keeps_home = true;
-    gathered_in(duration allowed, std::vector<Branch> branches) noexcept
-        : all_(branches.size(), allowed), branches_(std::move(branches)) {}
-    bool await_ready() const noexcept { return branches_.empty(); }
-    template <homed Promise>
-    bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
-        all_.open(h.promise());
-        for (auto& b : branches_) all_.start(b);
-        return all_.suspend();
-    }
-    auto await_resume() {
-        all_.close();
-        std::vector<typename Branch::value_type> results;
-        results.reserve(branches_.size());
-        for (auto& b : branches_) results.push_back(take_value(b));
-        return results;
-    }
-
-private:
-    gathering all_;
-    std::vector<Branch> branches_;
-};
-
 }  // namespace detail
 
 /// Makes all the calls, and goes on when the last has ended; what failed is told beside what did
@@ -176,7 +125,7 @@ private:
 template <awaitable... Calls>
 [[nodiscard]] auto gather(Calls... calls) {
     static_assert(detail::checked_gather<Calls...>());
-    return detail::all_of<detail::branch_for<Calls>...>(std::in_place, detail::as_branch(calls)...);
+    return detail::all_together(detail::joint(sizeof...(Calls)), calls...);
 }
 
 /// The same for any number of calls of one kind; gives a vector of their results.
@@ -184,7 +133,8 @@ template <awaitable... Calls>
 template <awaitable Call>
 [[nodiscard]] auto gather(std::vector<Call> calls) {
     static_assert(detail::checked_gather<Call>());
-    return detail::all_in<detail::branch_for<Call>>(detail::as_branches(std::move(calls)));
+    const std::size_t count = calls.size();
+    return detail::all_together(detail::joint(count), detail::as_branches(std::move(calls)));
 }
 
 /// Makes all the calls, and goes on when the last has ended, or the time is over: what came until
@@ -202,16 +152,16 @@ template <awaitable Call>
 template <typename Rep, typename Period, awaitable... Calls>
 [[nodiscard]] auto gather(std::chrono::duration<Rep, Period> within, Calls... calls) {
     static_assert(detail::checked_gather<Calls...>());
-    return detail::gathered<detail::branch_for<Calls>...>(to_duration(within),
-                                                          detail::as_branch(calls)...);
+    return detail::all_together(detail::gathering(sizeof...(Calls), to_duration(within)), calls...);
 }
 
 /// The same for any number of calls of one kind; gives a vector of their results.
 template <typename Rep, typename Period, awaitable Call>
 [[nodiscard]] auto gather(std::chrono::duration<Rep, Period> within, std::vector<Call> calls) {
     static_assert(detail::checked_gather<Call>());
-    return detail::gathered_in<detail::branch_for<Call>>(to_duration(within),
-                                                         detail::as_branches(std::move(calls)));
+    const std::size_t count = calls.size();
+    return detail::all_together(detail::gathering(count, to_duration(within)),
+                                detail::as_branches(std::move(calls)));
 }
 
 }  // namespace posthaste

@@ -76,54 +76,39 @@ inline constexpr std::size_t any_number = static_cast<std::size_t>(-1);
 template <typename T, std::size_t N>
 using several = std::conditional_t<N == any_number, std::vector<T>, std::array<T, N>>;
 
-/// Runs N tasks until enough of them are good, or too many are not.
-template <typename T, std::size_t N>
-class ballot : private joint {
+/// Of those of whom enough are good at some time, or too many are not: then it has the others
+/// stopped.
+template <typename T>
+class ballot : public joint {
     using branch = task<result<T>>;
-    using branches = several<branch, N>;
 
 public:
-    ballot(std::size_t needed, branches all) noexcept
-        : joint(all.size()), needed_(needed), branches_(std::move(all)) {}
+    ballot(std::size_t needed, std::size_t of) noexcept
+        : joint(of), needed_(needed), too_many_(of - needed + 1) {}
     ballot(ballot&& not_yet) noexcept
-        : joint(std::move(not_yet)),
-          needed_(not_yet.needed_),
-          branches_(std::move(not_yet.branches_)) {}
+        : joint(std::move(not_yet)), needed_(not_yet.needed_), too_many_(not_yet.too_many_) {}
 
-    /// True if some are still under way: then *this may be gone.
-    bool open(frame& parent) noexcept {
+    void open(frame& parent) noexcept {
+        joint::open(parent);
         inner_.open(*parent.under);
-        for (branch& b : branches_) {
-            if (decisive_.load(std::memory_order_relaxed)) joint::skip();
-            else joint::start(b.promise(), parent, &inner_.under(), &ballot::ended);
-        }
-        return joint::suspend();
     }
+    void start(const branch& b) noexcept {
+        if (decisive_.load(std::memory_order_relaxed)) skip();
+        else joint::start(b.promise(), &inner_.under(), &ballot::ended);
+    }
+    void close() noexcept { inner_.close(); }
+
     /// After all have ended. True: enough were good.
-    bool close() noexcept {
-        inner_.close();
-        return good_.load(std::memory_order_relaxed) >= needed_;
-    }
-    /// Each one's, in the order of the branches.
-    several<result<T>, N> take_all() {
-        if constexpr (N == any_number) {
-            std::vector<result<T>> results;
-            results.reserve(branches_.size());
-            for (branch& b : branches_) results.push_back(take(b));
-            return results;
-        } else {
-            return std::apply([](auto&... b) { return several<result<T>, N>{take(b)...}; },
-                              branches_);
-        }
-    }
+    bool decided_well() const noexcept { return good_.load(std::memory_order_relaxed) >= needed_; }
     /// The one that made enough of them.
-    result<T> take_decisive() {
+    result<T> take_decisive() const {
         promise_base* const p = decisive_.load(std::memory_order_relaxed);
         return static_cast<task_promise<result<T>>*>(p)->take();
     }
-    failure why_not() const noexcept {
+    template <typename Branches>
+    failure why_not(const Branches& branches) const noexcept {
         causes all;
-        for (const branch& b : branches_) {
+        for (const branch& b : branches) {
             auto& p = b.promise();
             const bool decisive = &p == decisive_.load(std::memory_order_relaxed);
             if (!p.has_ended()) continue;  // not started
@@ -133,20 +118,6 @@ public:
         }
         return all.sum(needed_);
     }
-
-private:
-    static void ended(promise_base& p) noexcept {
-        ballot& self = static_cast<ballot&>(*static_cast<joint*>(p.owner()));
-        const result<T>* const r = static_cast<task_promise<result<T>>&>(p).value();
-        const bool good = r && *r;
-        const std::size_t enough = good ? self.needed_ : self.branches_.size() - self.needed_ + 1;
-        std::atomic<std::size_t>& count = good ? self.good_ : self.bad_;
-        if (count.fetch_add(1, std::memory_order_relaxed) + 1 == enough) {
-            self.decisive_.store(&p, std::memory_order_relaxed);
-            self.inner_.request();
-        }
-        joint::ended(p);
-    }
     static result<T> take(const branch& b) {
         auto& p = b.promise();
         if (!p.has_ended()) {
@@ -154,6 +125,20 @@ private:
         }
         if (!p.value()) return thrown(p);
         return p.take();
+    }
+
+private:
+    static void ended(promise_base& p) noexcept {
+        ballot& self = static_cast<ballot&>(*static_cast<joint*>(p.owner()));
+        const result<T>* const r = static_cast<task_promise<result<T>>&>(p).value();
+        const bool good = r && *r;
+        const std::size_t enough = good ? self.needed_ : self.too_many_;
+        std::atomic<std::size_t>& count = good ? self.good_ : self.bad_;
+        if (count.fetch_add(1, std::memory_order_relaxed) + 1 == enough) {
+            self.decisive_.store(&p, std::memory_order_relaxed);
+            self.inner_.request();
+        }
+        joint::ended(p);
     }
     static failure thrown(const task_promise<result<T>>& p) noexcept {
         return std::move(failure(code::handler_failed, effect::unknown).exception(p.thrown()));
@@ -163,30 +148,36 @@ private:
     // it writes decisive_.
     // relaxed: joint orders all three before they are used; until then decisive_ is a hint.
     std::size_t needed_;
+    std::size_t too_many_;
     std::atomic<std::size_t> good_ = 0, bad_ = 0;
     std::atomic<promise_base*> decisive_ = nullptr;
     inner_stop inner_;
-    branches branches_;  // goes first: while they stand still they listen to inner_
 };
 
 template <typename T, std::size_t N>
-class quorum_of {
+class quorum_of : public together<ballot<T>, several<task<result<T>>, N>> {
 public:
-    static constexpr bool keeps_home = true;
-    quorum_of(std::size_t needed, several<task<result<T>>, N> branches) noexcept
-        : ballot_(needed, std::move(branches)) {}
-    bool await_ready() const noexcept { return false; }
-    template <homed Promise>
-    bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
-        return ballot_.open(h.promise());
-    }
+    using together<ballot<T>, several<task<result<T>>, N>>::together;
     result<several<result<T>, N>> await_resume() {
-        if (!ballot_.close()) return ballot_.why_not();
-        return ballot_.take_all();
+        this->joint_.close();
+        if (!this->joint_.decided_well()) return this->joint_.why_not(this->branches_);
+        return take_all();
     }
 
 private:
-    ballot<T, N> ballot_;
+    // Each one's, in the order of the branches.
+    several<result<T>, N> take_all() {
+        if constexpr (N == any_number) {
+            std::vector<result<T>> results;
+            results.reserve(this->branches_.size());
+            for (const auto& b : this->branches_) results.push_back(ballot<T>::take(b));
+            return results;
+        } else {
+            return std::apply(
+                [](auto&... b) { return several<result<T>, N>{ballot<T>::take(b)...}; },
+                this->branches_);
+        }
+    }
 };
 
 template <awaitable First, awaitable... Others>
@@ -238,8 +229,9 @@ template <awaitable... Calls>
     static_assert(detail::checked_quorum<Calls...>());
     using all = std::array<std::common_type_t<detail::task_for<Calls>...>, sizeof...(Calls)>;
     using reply = typename all::value_type::value_type::value_type;
-    return detail::quorum_of<reply, sizeof...(Calls)>(n.count(),
-                                                      all{detail::as_task(std::move(calls))...});
+    return detail::quorum_of<reply, sizeof...(Calls)>(
+        detail::ballot<reply>(n.count(), sizeof...(Calls)),
+        all{detail::as_task(std::move(calls))...});
 }
 
 /// The same for any number of calls of one kind; gives a vector of their results.
@@ -254,7 +246,9 @@ template <awaitable Call>
                                      "quorum(n, calls): n must be 1 up to the number of calls")));
     }
     using reply = typename await_result_t<Call>::value_type;
-    return detail::quorum_of<reply, detail::any_number>(n, detail::as_tasks(std::move(calls)));
+    const std::size_t count = calls.size();
+    return detail::quorum_of<reply, detail::any_number>(detail::ballot<reply>(n, count),
+                                                        detail::as_tasks(std::move(calls)));
 }
 
 }  // namespace posthaste
