@@ -745,3 +745,37 @@ TEST_CASE("guarded_call: each call ends once, and leaves what it entered, over 1
         for (const anything& l : layers) REQUIRE(l.core->inside == 0);
     }
 }
+
+namespace {
+
+// Has another thread destroy the bus as it goes, once it was handled: its lane is free by then.
+struct last_request {
+    using reply = int;
+    explicit last_request(std::unique_ptr<bus>& b) noexcept : app(&b) {}
+    last_request(last_request&& m) noexcept : app(std::exchange(m.app, nullptr)) {}
+    ~last_request() {
+        if (app) std::thread([this] { app->reset(); }).join();
+    }
+    std::unique_ptr<bus>* app;
+};
+
+}  // namespace
+
+TEST_CASE("guarded_call: the bus may go as soon as a handler that ran at once has failed") {
+    testing::no_frames_left frames;
+    run_loop loop;
+    auto app = std::make_unique<bus>(loop);
+    app->handle<last_request>(
+        "x", [](const last_request&) -> result<int> { return failure(code::unavailable); });
+    const auto body = [&]() -> task<result<int>> {
+        std::optional to(app->client<last_request>(
+            "x", limit(1) | fallback([](const failure& why) { return result<int>(why); })));
+        auto asks = to->call(app);
+        to.reset();
+        co_return co_await std::move(asks);
+    };
+    const result<int> r = sync_wait(loop, body());
+    CHECK(!app);
+    CHECK(outcome(r) == "unavailable, complete");
+    CHECK(r.error().path() == "x");
+}

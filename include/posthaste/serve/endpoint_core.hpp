@@ -219,9 +219,10 @@ public:
     bool is_watched() const noexcept { return watched_; }
     /// Has the handler answer at once, if a lane is free for whatever message; false: nothing has
     /// happened. Where the lane depends on the message: no.
+    /// `failed`: see lane::answer().
     /// Requires   how.at_once, to be called at home(), and !is_watched().
-    virtual bool answer_at_once(const handler_entry& /*how*/, void* /*message*/,
-                                void* /*answer*/) noexcept {
+    virtual bool answer_at_once(const handler_entry& /*how*/, void* /*message*/, void* /*answer*/,
+                                bus_keeper* /*failed*/) noexcept {
         return false;
     }
     /// The same where is_watched(). `by`: how its caller may be taken elsewhere.
@@ -460,7 +461,7 @@ protected:
     at_once answer_on(lane& l, const handler_entry& how, void* message, void* answer,
                       watched_call& by) noexcept {
         home_.watch(by);  // from now on its caller may go on elsewhere
-        l.answer(how, message, answer);
+        l.answer(how, message, answer, nullptr);
         if (home_.unwatch(by)) return at_once::answered;
         count_late(home_.now() - by.deadline);
         by.drop(by);  // while the bus is here for certain
@@ -871,14 +872,18 @@ inline void lane::end_inline(envelope& e, bool gone) noexcept {
     if (!of.release_by(*this)) of.home().post(*this);
 }
 
-inline void lane::answer(const handler_entry& how, void* message, void* answer) noexcept {
+inline void lane::answer(const handler_entry& how, void* message, void* answer,
+                         bus_keeper* failed) noexcept {
     count(tally_.ran_inline);
     began_.store(unknown, std::memory_order_relaxed);
     awaited_.store(nullptr, std::memory_order_relaxed);
     current_.store(deaf, std::memory_order_relaxed);  // busy, with what nobody can ask for
     failure* const why = how.at_once(*of.handler_, message, answer);
     current_.store(0, std::memory_order_relaxed);
-    if (why) name(*why);
+    if (why) {
+        name(*why);
+        if (failed) failed->keep();
+    }
     count(why ? tally_.failed : tally_.handled);
 }
 

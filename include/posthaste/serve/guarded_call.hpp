@@ -395,9 +395,11 @@ private:
         }
         detail::crossing way(f, by, detail::idempotent<M>);
         const verdict v = way.set_out(by);
+        bus_keeper bus(direct_.to().owner);  // until the layers have heard of a failure, or further
         if (v.what == verdict::kind::pass && !by.watch && !by.hedge) {
             direct_.allow(way.at_hand.allowance);
-            if (direct_.answered_at_once(f) && direct_.end()) return way.come_all_out(by), false;
+            if (direct_.answered_at_once(f, bus) && direct_.end())
+                return way.come_all_out(by), false;
         }
         return take_along(f, way, v, std::move(copy));
     }

@@ -22,13 +22,21 @@ namespace posthaste {
 
 class endpoint_core;
 
-/// A caller on this very thread, below the handler that runs for it, unless it is taken elsewhere
-/// meanwhile.
-struct caller_below : inline_call {
-    explicit caller_below(const std::weak_ptr<const void>& b) noexcept : bus(b) {}
+/// Keeps the bus for a caller who needs it behind the handler's end: from before the lane is given
+/// back, as the bus may go from then on.
+struct bus_keeper {
+    explicit bus_keeper(const std::weak_ptr<const void>& b) noexcept : bus(b) {}
+    bus_keeper(const bus_keeper&) = delete;
+    POSTHASTE_NOINLINE void keep() noexcept { kept = bus.lock(); }
     const std::weak_ptr<const void>& bus;
+    std::shared_ptr<const void> kept;
+};
+
+/// A caller on this very thread, below the handler that runs for it, unless it is taken elsewhere
+/// meanwhile. It keeps the bus once the handler stands still.
+struct caller_below : inline_call, bus_keeper {
+    using bus_keeper::bus_keeper;
     bool to_be_kept = true;  ///< else it is there all the same
-    std::shared_ptr<const void> kept;  ///< that, once the handler stands still
 };
 
 /// A serial endpoint has one, a parallel(n) one n, a keyed one as many as there are keys at work.
@@ -53,7 +61,8 @@ public:
     void go_with(request& first) noexcept;
 
     /// Both for a message that is in no envelope, by how.at_once; the lane is still claimed.
-    void answer(const handler_entry& how, void* message, void* answer) noexcept;
+    /// `failed` keeps the bus if it has; nullptr: nobody needs it then.
+    void answer(const handler_entry& how, void* message, void* answer, bus_keeper* failed) noexcept;
 
     /// Asks the handler to stop, if it still is the one that handles `e`; nullptr: whichever.
     void cancel(const envelope* e) noexcept;

@@ -34,10 +34,11 @@ public:
     }
 
     lane* claim(envelope&) noexcept override { return queue_.claim() ? &free_lane() : nullptr; }
-    bool answer_at_once(const handler_entry& how, void* message, void* answer) noexcept override {
+    bool answer_at_once(const handler_entry& how, void* message, void* answer,
+                        bus_keeper* failed) noexcept override {
         if (!queue_.claim()) return false;
         lane& l = free_lane();
-        l.answer(how, message, answer);
+        l.answer(how, message, answer, failed);
         return release(l);
     }
     at_once answer_watched(const handler_entry& how, void* message, void* answer,

@@ -33,9 +33,10 @@ public:
     lane* claim(envelope&) noexcept override {
         return box_.claim() || claim_soon() ? &lane_ : nullptr;
     }
-    bool answer_at_once(const handler_entry& how, void* message, void* answer) noexcept override {
+    bool answer_at_once(const handler_entry& how, void* message, void* answer,
+                        bus_keeper* failed) noexcept override {
         if (!box_.claim()) return false;
-        lane_.answer(how, message, answer);
+        lane_.answer(how, message, answer, failed);
         give_back();
         return true;
     }
