@@ -139,6 +139,32 @@ TEST_CASE("shed: what it refuses was not begun, and says when to ask again") {
     CHECK(app.counts("slow").adds_up());
 }
 
+TEST_CASE("shed: of two, both refuse") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    app.handle<ask>("slow", [&](ask a) -> task<int> {
+        co_await sleep_soundly(60ms);
+        co_return a.n;
+    });
+    const shed strict, mild({.target = 1h, .interval = 1h});
+    const bool inside = GENERATE(false, true);
+    const auto c = inside ? app.client<ask>("slow", deadline(forever) | mild | strict)
+                          : app.client<ask>("slow", deadline(forever) | strict | mild);
+    std::vector<std::unique_ptr<launched<result<int>>>> calls;
+    for (int i = 0; i != 6; ++i) {
+        calls.push_back(std::make_unique<launched<result<int>>>(sim, call(c, i)));
+        sim.advance(0ms);
+    }
+    sim.advance(200ms);
+    launched<result<int>> late(sim, call(c, 9));
+    sim.advance(300ms);
+    CHECK(strict.refused() == 3);
+    CHECK(mild.refused() == 0);
+    CHECK(outcome(calls[5]->value()) == "overloaded, none");
+    CHECK(outcome(late.value()) == "overloaded, none");
+}
+
 TEST_CASE("shed: never refuses what was sent, nor a call that need not queue") {
     testing::no_frames_left frames;
     simulation sim;

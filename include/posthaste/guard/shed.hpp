@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 namespace posthaste {
 
@@ -61,6 +62,24 @@ private:
     std::uint64_t refused_ = 0;
 };
 
+/// One outside of the other: who refuses a call first, refuses it alone.
+class both_watch final : public queue_watch {
+public:
+    both_watch(std::shared_ptr<queue_watch> outer, std::shared_ptr<queue_watch> inner) noexcept
+        : outer_(std::move(outer)), inner_(std::move(inner)) {}
+    duration turn_away(time_point now) noexcept override {
+        const duration later = outer_->turn_away(now);
+        return later > duration::zero() ? later : inner_->turn_away(now);
+    }
+    duration turn_down(time_point now, duration waited) noexcept override {
+        const duration later = outer_->turn_down(now, waited);
+        return later > duration::zero() ? later : inner_->turn_down(now, waited);
+    }
+
+private:
+    const std::shared_ptr<queue_watch> outer_, inner_;
+};
+
 }  // namespace detail
 
 /// Refuses calls when the queue they would wait in has grown old: those that have waited too long,
@@ -69,7 +88,7 @@ private:
 ///
 ///     auto stock = bus.client<check>("inventory", deadline(300ms) | shed());
 ///
-/// Copies share what they know, so they are for one endpoint.
+/// Copies share what they know, so they are for one endpoint. Of two, both refuse.
 ///
 /// Errors     `overloaded`, none, with retry_after: the end of the interval.
 ///            Throws failed{rejected}: a target of zero or less, an interval below it.
@@ -79,7 +98,10 @@ class shed {
 public:
     explicit shed(const shed_options& o = {}) : state_(std::make_shared<detail::shedding>(o)) {}
 
-    void apply(call_settings& s) const { s.watch = state_; }
+    void apply(call_settings& s) const {
+        if (!s.watch) s.watch = state_;
+        else s.watch = std::make_shared<detail::both_watch>(std::move(s.watch), state_);
+    }
 
     /// As it was when the last call left the queue.
     bool overloaded() const noexcept { return state_->overloaded(); }
