@@ -324,7 +324,9 @@ private:
     mailbox box_;
     // Also while a key is asked for, compared and copied: whoever has these do so waits for nobody.
     alignas(detail::cache_line) mutable detail::spin_lock lock_;
-    std::atomic<bool> at_key_ = false;  // relaxed: written under lock_; who does not wait for that
+    // The holder of lock_ is in user code. Written under lock_; relaxed: whoever reads it decides
+    // by that whether to wait for lock_, and has what lock_ guards only from lock_ itself.
+    std::atomic<bool> at_key_ = false;
     // All below guarded by lock_, and so is taking from the mailbox, and releasing its claim.
     std::size_t at_work_ = 0;  // lanes
     key_lane* spare_ = nullptr;

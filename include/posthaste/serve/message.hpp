@@ -13,6 +13,9 @@ namespace posthaste {
 /// Anything that can be moved without throwing; mostly a plain aggregate.
 ///
 ///     struct get_profile { using reply = profile; int user_id; };
+///
+/// Requires   to make one does not destroy both the bus it is for and the last client or publisher
+///            that has the bus; either of them it may.
 template <typename M>
 concept message = std::is_object_v<M> && std::same_as<M, std::remove_cvref_t<M>> &&
                   std::is_nothrow_move_constructible_v<M> && std::is_nothrow_destructible_v<M>;
