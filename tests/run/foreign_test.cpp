@@ -7,6 +7,7 @@
 #include <posthaste/run/sync_wait.hpp>
 #include <posthaste/run/thread_pool.hpp>
 
+#include <atomic>
 #include <coroutine>
 #include <memory>
 #include <stdexcept>
@@ -180,6 +181,29 @@ TEST_CASE("foreign: needs a frame only where it suspends, and gives it back") {
     CHECK(frames_now() == still + 1);
     t.destroy();  // with its way home
     CHECK(frames_now() == still - 1);
+}
+
+TEST_CASE("foreign: destroyed where it stands, what the awaiter was given goes after it") {
+    testing::no_frames_left frames;
+    simulation world;
+    struct watches {
+        explicit watches(long& n) noexcept : frames_at_its_end(n) {}
+        watches(const watches&) = default;
+        ~watches() { frames_at_its_end = detail::live_frames.load(std::memory_order_relaxed); }
+        bool await_ready() const noexcept { return false; }
+        void await_suspend(std::coroutine_handle<>) const noexcept {}
+        void await_resume() const noexcept {}
+        long& frames_at_its_end;
+    };
+    struct watched {
+        long& n;
+        watches operator co_await() const noexcept { return watches(n); }
+    };
+    const long before = detail::live_frames.load(std::memory_order_relaxed);
+    long at_its_end = 0;
+    const auto body = [&]() -> task<> { co_await watched{at_its_end}; };
+    CHECK_THROWS_AS(sync_wait(world, body()), simulation::stuck);
+    CHECK(at_its_end == before + 2);
 }
 
 TEST_CASE("foreign: our own awaiters are not wrapped") {

@@ -110,8 +110,8 @@ private:
         }
     }
 
+    way_home way_home_;  // goes last: until the awaiter has gone somebody may know of it
     Awaiter awaiter_;
-    way_home way_home_;
 };
 
 }  // namespace posthaste::detail
