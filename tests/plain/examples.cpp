@@ -279,16 +279,22 @@ void bus_examples() {
     }) == 90,
            "gather");
     const auto stock = app.client<check>("stock");
-    demand(app.run([&] {
-        return gather_in_time_example(app.client<check>("nobody"), app.client<price_of>("price"),
-                                      3);
-    }) == 30 && notes.size() == 1,
-           "gather: with a deadline");
     demand(app.run([&] { return first_of_example(stock, app.client<check>("nobody"), 3); }) == 3,
            "first_of");
     demand(app.run([&] { return quorum_example(stock, stock, stock, 3); }).has_value() &&
                used_replies == 6,
            "quorum");
+}
+
+void gather_in_time_examples() {
+    simulation world;  // where all that needs no time is in time
+    bus app(world);
+    app.handle<price_of>("price", [](price_of p) { return 10L * p.sku; });
+    demand(app.run([&] {
+        return gather_in_time_example(app.client<check>("nobody"), app.client<price_of>("price"),
+                                      3);
+    }) == 30 && notes.size() == 1,
+           "gather: with a deadline");
 }
 
 struct payment {
@@ -340,11 +346,6 @@ void mode_and_policy_examples() {
     demand(sync_wait(bus.client<payment>("pay").call(0, 1)).error().retry_after() == 2s, "retry");
     demand(sync_wait(bus.client<payment>("pay").call(-1, 1)).error().code() == code::rejected,
            "reject");
-
-    auto stock = bus.client<check>("inventory", deadline(300ms));
-    auto report = bus.client<make_report>("reports", deadline(forever));  // none, spelled out
-    demand(sync_wait(stock.call(1)).error().code() == code::no_handler, "deadline");
-    demand(!report.send(), "deadline: none");
 }
 
 struct sale {
@@ -403,39 +404,46 @@ int told = 0;
 void tell(const std::string&) { ++told; }
 
 void guard_examples() {
-    bus bus;
+    simulation world;  // whose time is nobody else's: all calls are in time
+    bus bus(world);
+    {
+        auto stock = bus.client<check>("inventory", deadline(300ms));
+        auto report = bus.client<make_report>("reports", deadline(forever));  // none, spelled out
+        demand(sync_wait(world, stock.call(1)).error().code() == code::no_handler, "deadline");
+        demand(!report.send(), "deadline: none");
+    }
     bus.handle<check>("inventory", [](check c) { return c.sku; });
     {
         auto b = breaker({.ratio = 0.3, .open_for = 2s});
         auto stock = bus.client<check>("inventory", deadline(300ms) | b);
         if (b.state() == circuit::open) tell(b.last_cause()->message());
-        demand(sync_wait(stock.call(1)).value_or(0) == 1 && told == 0, "breaker");
+        demand(sync_wait(world, stock.call(1)).value_or(0) == 1 && told == 0, "breaker");
     }
     {
         auto few = limit(100);
         auto stock = bus.client<check>("inventory", few);
         auto price = bus.client<price_of>("prices", few);  // 100 for both together
-        demand(sync_wait(stock.call(1)).value_or(0) == 1 && few.in_flight() == 0, "limit");
+        demand(sync_wait(world, stock.call(1)).value_or(0) == 1 && few.in_flight() == 0, "limit");
     }
     {
         auto stock = bus.client<check>("inventory", deadline(300ms) | retry({.attempts = 5}));
-        demand(sync_wait(stock.call(1)).value_or(0) == 1, "retry");
+        demand(sync_wait(world, stock.call(1)).value_or(0) == 1, "retry");
     }
     {
         auto quick = deadline(300ms) | retry() | attempt_timeout(100ms);
         const auto stock = bus.client<check>("inventory", quick);
-        demand(sync_wait(stock.call(1)).value_or(0) == 1, "attempt_timeout");
+        demand(sync_wait(world, stock.call(1)).value_or(0) == 1, "attempt_timeout");
     }
     {
         auto spare = budget();
         auto stock = bus.client<check>("inventory", spare | retry());
         auto price = bus.client<price_of>("prices", spare | retry());  // out of the same purse
-        demand(sync_wait(stock.call(1)).value_or(0) == 1 && spare.taken() == 0, "budget");
+        demand(sync_wait(world, stock.call(1)).value_or(0) == 1 && spare.taken() == 0, "budget");
     }
     {
         auto spare = budget();
         auto stock = bus.client<check>("inventory", deadline(300ms) | spare | retry() | hedge());
-        demand(sync_wait(stock.call(1)).value_or(0) == 1 && spare.taken() == 0, "hedge");
+        demand(sync_wait(world, stock.call(1)).value_or(0) == 1 && spare.taken() == 0, "hedge");
     }
     {
         auto stock = bus.client<check>("inventory", fallback(0) | deadline(300ms));
@@ -444,24 +452,26 @@ void guard_examples() {
             bus.client<price_of>("prices", fallback([](const failure&) -> result<long> {
                                      return last_price;  // or a failure, which is the call's then
                                  }));
-        demand(sync_wait(stock.call(1)).value_or(2) == 1, "fallback, not used");
-        demand(sync_wait(price.call(1)).value_or(0) == 5, "fallback");
+        demand(sync_wait(world, stock.call(1)).value_or(2) == 1, "fallback, not used");
+        demand(sync_wait(world, price.call(1)).value_or(0) == 5, "fallback");
     }
     {
         auto stock = bus.client<check>("inventory", adaptive_limit());
         auto tcp = adaptive_limit({.by = adapt::aimd, .most = 50});
         auto price = bus.client<price_of>("prices", tcp);
-        demand(sync_wait(stock.call(1)).value_or(0) == 1 && tcp.most() == 20, "adaptive_limit");
+        demand(sync_wait(world, stock.call(1)).value_or(0) == 1 && tcp.most() == 20,
+               "adaptive_limit");
     }
     {
         auto mails = bus.client<send_mail>("mail", rate({.per_second = 10, .burst = 5}));
         auto slow = bus.client<check>("partner", rate({.per_second = 2, .wait = 3s}));
-        demand(sync_wait(mails.call(1)).error().code() == code::no_handler, "rate");
-        demand(sync_wait(slow.call(1)).error().code() == code::no_handler, "rate, with a wait");
+        demand(sync_wait(world, mails.call(1)).error().code() == code::no_handler, "rate");
+        demand(sync_wait(world, slow.call(1)).error().code() == code::no_handler,
+               "rate, with a wait");
     }
     {
         auto stock = bus.client<check>("inventory", deadline(300ms) | shed());
-        demand(sync_wait(stock.call(1)).value_or(0) == 1, "shed");
+        demand(sync_wait(world, stock.call(1)).value_or(0) == 1, "shed");
     }
 }
 
@@ -513,6 +523,7 @@ int main() {
     demand(sync_wait(when_all_example()) == "12", "when_all");
     demand(sync_wait(when_any_example()) == "too slow", "when_any");
     bus_examples();
+    gather_in_time_examples();
     mode_and_policy_examples();
     outbox_example();
     guard_examples();
