@@ -103,7 +103,10 @@ int main(int argc, char** argv) {
                           app.client<ask>("parallel", deadline(1ms)),
                           app.client<ask>("keyed", deadline(1ms))};
         const auto several = [&](unsigned from) -> task<> {
-            for (unsigned i = 0; i != rounds; ++i) co_await all_of_it(on, from + i);
+            for (unsigned i = 0; i != rounds; ++i) {
+                co_await all_of_it(on, from + i);
+                if (i % 100 == 0) dog.pat("a later gather, quorum or first_of");
+            }
         };
         app.run([&]() -> task<> { co_await when_all(several(0), several(rounds)); });
     }

@@ -112,7 +112,7 @@ void posts_within_a_pool(testing::watchdog& dog) {
         detail::flag done;
     };
     for (int i = 0; i != rounds; ++i) {
-        if (i % 1000 == 0) dog.pat("posts from within");
+        if (i % 100 == 0) dog.pat("posts from within");
         blocking b(pool);
         b.pause = static_cast<unsigned>(i) % 251 * 6;
         pool.post(b);

@@ -83,6 +83,9 @@ void round_of(unsigned seed) {
 int main() {
     watchdog dog("schedule");
     const auto seen = [] { return all_seen(in_time, too_late, given_up, beaten, refused); };
-    for (unsigned seed = 1; seed <= 150 || (!seen() && seed <= 3'000); ++seed) round_of(seed);
+    for (unsigned seed = 1; seed <= 150 || (!seen() && seed <= 3'000); ++seed) {
+        round_of(seed);
+        dog.pat("a later schedule");
+    }
     return testing::summary(wrong, in_time, too_late, given_up, beaten, refused);
 }

@@ -121,6 +121,9 @@ int main() {
     thread_pool mine(2);
     if (!detail::exceptions_enabled) threw.seen();  // none can
     const auto seen = [] { return all_seen(whole, threw, cut, late, stopped); };
-    for (unsigned seed = 1; seed <= 200 || (!seen() && seed <= 5'000); ++seed) round_of(mine, seed);
+    for (unsigned seed = 1; seed <= 200 || (!seen() && seed <= 5'000); ++seed) {
+        round_of(mine, seed);
+        dog.pat("a later stream");
+    }
     return testing::summary(wrong, whole, threw, cut, late, stopped);
 }
