@@ -6,6 +6,7 @@
 #include <posthaste/run/thread_pool.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <thread>
 #include <vector>
@@ -25,11 +26,23 @@ void spin_until(Condition met) {
     }
 }
 
+// Rounds of one kind take seconds only on a machine that is very busy: then fewer will do.
+class patience {
+public:
+    bool left() const noexcept { return std::chrono::steady_clock::now() < end_; }
+
+private:
+    const std::chrono::steady_clock::time_point end_ =
+        std::chrono::steady_clock::now() + std::chrono::seconds(10);
+};
+
 // The two looks alone: of a poster and a worker at least one sees the other.
 bool two_looks(testing::watchdog& dog) {
     constexpr int rounds = 50'000, chunk = 5'000;
     long by_poster = 0, by_worker = 0, by_both = 0, by_nobody = 0;
-    for (int part = 0; part != rounds / chunk || (part < 200 && (!by_poster || !by_worker));
+    const patience some;
+    for (int part = 0;
+         (part < rounds / chunk && some.left()) || (part < 200 && (!by_poster || !by_worker));
          ++part) {
         dog.pat("the two looks");
         std::vector<parking> parkings(chunk);
@@ -83,8 +96,9 @@ struct job : work {
 void posts_to_a_pool(testing::watchdog& dog, unsigned threads) {
     constexpr unsigned rounds = 60'000;
     thread_pool pool(threads);
-    for (unsigned i = 0; i != rounds; ++i) {
-        if (i % 1000 == 0) dog.pat("posts from outside");
+    const patience some;
+    for (unsigned i = 0; i != rounds && (i % 64 != 0 || some.left()); ++i) {
+        if (i % 64 == 0) dog.pat("posts from outside");
         idle(i % 257);
         job j;
         pool.post(j);
@@ -111,8 +125,9 @@ void posts_within_a_pool(testing::watchdog& dog) {
         unsigned pause = 0;
         detail::flag done;
     };
-    for (int i = 0; i != rounds; ++i) {
-        if (i % 100 == 0) dog.pat("posts from within");
+    const patience some;
+    for (int i = 0; i != rounds && (i % 64 != 0 || some.left()); ++i) {
+        if (i % 64 == 0) dog.pat("posts from within");
         blocking b(pool);
         b.pause = static_cast<unsigned>(i) % 251 * 6;
         pool.post(b);
