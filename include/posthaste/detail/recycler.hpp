@@ -99,24 +99,21 @@ public:
     /// Of another cache: keeps it here until there are some more for that one. Only for the owning
     /// thread of this one.
     POSTHASTE_NOINLINE void put_aside(block* b) noexcept {
-        block*& chain = aside_[place_of(*b)];
-        if (chain && (chain->owner != b->owner || chain->size_class != b->size_class))
-            give_back(std::exchange(chain, nullptr));
+        aside& a = aside_[place_of(*b)];
+        if (a.owner != b->owner || a.size_class != b->size_class) return put_aside_first(a, b);
+        block*& fourth_before = a.latest[a.count++ % 4];
         free_links& l = set_free(b);
-        l = chain ? links_before(chain) : links_of_one();
-        chain = b;
-        if (l.count == chain_length || l.count * b->bytes >= chain_bytes)
-            give_back(std::exchange(chain, nullptr));
+        l.next = std::exchange(a.first, b);
+        l.ahead = std::exchange(fourth_before, b);
+        if (a.count == a.most) a.give_back();
     }
     /// Gives back all that was put aside. Only for the owning thread.
     void give_all_back() noexcept {
-        for (block*& chain : aside_) {
-            if (chain) give_back(std::exchange(chain, nullptr));
-        }
+        for (aside& a : aside_) a.give_back();
     }
     /// Gives one back at once. For every thread but its owner.
     static void give_one_back(block* b) noexcept {
-        set_free(b) = links_of_one();
+        set_free(b) = {nullptr, nullptr, nullptr, 1, nullptr, nullptr};
         give_back(b);
     }
 
@@ -145,7 +142,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t chain_length = 32, chain_bytes = 32 * 1024;
+    static constexpr std::uint32_t chain_length = 32, chain_bytes = 32 * 1024;
     static constexpr std::size_t places = 8;
     static constexpr std::size_t most_fetched = 8;  // lines of a block
 
@@ -154,6 +151,32 @@ private:
                places;
     }
 
+    // A chain of other caches' blocks, all of one owner and size. What is known of it stands here
+    // and not in its first block, which is another one each time.
+    struct aside {
+        block* first = nullptr;
+        std::array<block*, 4> latest{};  // a ring: the count-th to be put stands at count - 1
+        block_cache* owner = nullptr;
+        std::uint32_t size_class = 0, count = 0, most = 0;
+
+        POSTHASTE_NOINLINE void give_back() noexcept {
+            if (count == 0) return;
+            free_links& l = links(first);
+            l.count = count;
+            l.third = latest[(count - 3) % 4];
+            l.fourth = latest[(count - 4) % 4];
+            latest = {};
+            count = 0;
+            block_cache::give_back(std::exchange(first, nullptr));
+        }
+    };
+    POSTHASTE_NOINLINE void put_aside_first(aside& a, block* b) noexcept {
+        a.give_back();
+        a.owner = b->owner;
+        a.size_class = b->size_class;
+        a.most = std::clamp(chain_bytes / b->bytes, 1U, chain_length);
+        put_aside(b);
+    }
     // A block that is written soon, or the beginning of a large one.
     static void fetch(block* b, std::size_t size_class) noexcept {
         const std::byte* const at = reinterpret_cast<const std::byte*>(b);
@@ -198,14 +221,6 @@ private:
         return b + 1;
     }
 
-    // Of the first block of a chain, before the one that has been it so far; and of the only one.
-    static free_links links_before(block* chain) noexcept {
-        const free_links& l = links(chain);
-        return {chain, l.fourth, nullptr, l.count + 1, l.next, l.third};
-    }
-    static free_links links_of_one() noexcept {
-        return {nullptr, nullptr, nullptr, 1, nullptr, nullptr};
-    }
     static void give_back(block* chain) noexcept {
         free_links& l = links(chain);
         block_cache& owner = *chain->owner;
@@ -274,7 +289,7 @@ private:
     std::array<block*, classes> chains_{};  // that came back, and are not begun
     std::size_t kept_ = 0;  // bytes in free_ and chains_
     std::size_t abroad_ = 0;  // blocks that exist, here or in use
-    std::array<block*, places> aside_{};  // chains of other caches' blocks, each of one size
+    std::array<aside, places> aside_{};
 
     // returned_: a stack of chains; or `this`, once the owner has ended.
     // (1) releases the freeing thread's last use of the block to (2) and (3).
@@ -360,8 +375,9 @@ POSTHASTE_OF_THIS_THREAD void deallocate(void* memory, std::size_t size,
                                          std::size_t size_class) noexcept {
     block* const b = static_cast<block*>(memory) - 1;
     block_cache* const mine = this_thread_inlined().blocks;
-    if (size <= block_cache::largest_fine && mine && b->owner == mine)
-        mine->put_latest(b, size_class);
+    if (size > block_cache::largest_fine || !mine) deallocate(memory);
+    else if (b->owner == mine) mine->put_latest(b, size_class);
+    else if (b->owner) mine->put_aside(b);
     else deallocate(memory);
 }
 POSTHASTE_OF_THIS_THREAD void deallocate(void* memory, std::size_t size) noexcept {
