@@ -114,7 +114,9 @@ private:
     // relaxed: join() has nothing to give, and leave() follows it; at its end nobody else is about.
     std::atomic<std::size_t> left_;  // tasks that have not ended, and the starter
     std::size_t ended_at_once_ = 0;
-    frame* parent_ = nullptr;
+
+protected:
+    frame* parent_ = nullptr;  // from open() on
 };
 
 /// One of several that needs none; its outcome is had as soon as it is over, and is moved only once
@@ -227,9 +229,11 @@ template <typename Joint, typename Branches>
 class together {
 public:
     static constexpr bool keeps_home = true;
-    template <typename... As>
-    explicit together(Joint&& counts, As&&... as) noexcept
-        : joint_(std::move(counts)), branches_(std::forward<As>(as)...) {}
+    /// `how`: what a Joint is made of, where it stays.
+    template <typename How, typename... As>
+        requires std::constructible_from<Joint, const How&>
+    explicit together(const How& how, As&&... as) noexcept
+        : joint_(how), branches_(std::forward<As>(as)...) {}
     together(together&& not_yet) noexcept
         : joint_(std::move(not_yet.joint_)), branches_(std::move(not_yet.branches_)) {}
     ~together() { joint_.stands() ? destroy_where_they_stand() : std::destroy_at(&branches_); }

@@ -41,14 +41,14 @@ public:
     }
 };
 
-/// `how`: a joint for so many.
-template <typename Joint, typename... As>
-auto all_together(Joint how, As&... as) {
-    return all_of<Joint, std::tuple<branch_for<As>...>>(std::move(how), as_branch(as)...);
+/// `how`: of what to make a Joint for so many.
+template <typename Joint, typename How, typename... As>
+auto all_together(const How& how, As&... as) {
+    return all_of<Joint, std::tuple<branch_for<As>...>>(how, as_branch(as)...);
 }
-template <typename Joint, typename Branch>
-auto all_together(Joint how, std::vector<Branch> all) {
-    return all_of<Joint, std::vector<Branch>>(std::move(how), std::move(all));
+template <typename Joint, typename How, typename Branch>
+auto all_together(const How& how, std::vector<Branch>&& all) {
+    return all_of<Joint, std::vector<Branch>>(how, std::move(all));
 }
 
 }  // namespace detail
@@ -62,14 +62,14 @@ auto all_together(Joint how, std::vector<Branch> all) {
 /// Cost       a recycled frame for each that is neither a task nor a call.
 template <awaitable... As>
 [[nodiscard]] auto when_all(As... as) {
-    return detail::all_together(detail::joint(sizeof...(As)), as...);
+    return detail::all_together<detail::joint>(sizeof...(As), as...);
 }
 
 /// The same for any number of tasks of one kind; gives a vector, or nothing for task<>.
 template <typename T>
 [[nodiscard]] auto when_all(std::vector<task<T>> tasks) {
     const std::size_t count = tasks.size();
-    return detail::all_together(detail::joint(count), std::move(tasks));
+    return detail::all_together<detail::joint>(count, std::move(tasks));
 }
 
 }  // namespace posthaste

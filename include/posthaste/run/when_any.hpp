@@ -88,7 +88,7 @@ private:
 template <awaitable... As>
     requires(sizeof...(As) > 0)
 [[nodiscard]] auto when_any(As... as) {
-    return detail::any_of<detail::task_for<As>...>(detail::race(sizeof...(As)),
+    return detail::any_of<detail::task_for<As>...>(sizeof...(As),
                                                    detail::as_task(std::move(as))...);
 }
 

@@ -55,7 +55,7 @@ template <awaitable... Calls>
     using all = std::array<std::common_type_t<detail::task_for<Calls>...>, sizeof...(Calls)>;
     using reply = typename all::value_type::value_type::value_type;
     return detail::first_good_of<reply, sizeof...(Calls)>(
-        detail::ballot<reply>(1, sizeof...(Calls)), all{detail::as_task(std::move(calls))...});
+        detail::votes{1, sizeof...(Calls)}, all{detail::as_task(std::move(calls))...});
 }
 
 /// The same for any number of calls of one kind.
@@ -71,7 +71,7 @@ template <awaitable Call>
     }
     using reply = typename await_result_t<Call>::value_type;
     const std::size_t count = calls.size();
-    return detail::first_good_of<reply, detail::any_number>(detail::ballot<reply>(1, count),
+    return detail::first_good_of<reply, detail::any_number>(detail::votes{1, count},
                                                             detail::as_tasks(std::move(calls)));
 }
 

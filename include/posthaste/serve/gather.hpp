@@ -31,15 +31,17 @@ consteval bool checked_gather() {
 /// nevertheless is asked to stop, and its `cancelled` told as what it is.
 class gathering : public joint {
 public:
-    gathering(std::size_t branches, duration allowed) noexcept
-        : joint(branches), allowed_(allowed) {}
+    struct plan {  ///< what it is made of
+        std::size_t branches;
+        duration allowed;
+    };
+    explicit gathering(const plan& p) noexcept : joint(p.branches), allowed_(p.allowed) {}
     gathering(gathering&& not_yet) noexcept
         : joint(std::move(not_yet)), allowed_(not_yet.allowed_) {}
     ~gathering() { close(); }
 
     void open(frame& parent) noexcept {
         joint::open(parent);
-        parent_ = &parent;
         const context& outer = *parent.under;
         due_ = std::min(outer.deadline(), saturating_add(parent.at->now(), allowed_));
         inner_.open(outer, due_);
@@ -105,7 +107,6 @@ private:
 
     duration allowed_;
     time_point due_ = never;
-    frame* parent_ = nullptr;
     bool stands_ = false;  // some did not end at once: the alarm may be armed
     std::atomic<bool> late_ = false;  // relaxed: who is stopped for it comes after it by that stop
     inner_stop inner_;
@@ -125,7 +126,7 @@ private:
 template <awaitable... Calls>
 [[nodiscard]] auto gather(Calls... calls) {
     static_assert(detail::checked_gather<Calls...>());
-    return detail::all_together(detail::joint(sizeof...(Calls)), calls...);
+    return detail::all_together<detail::joint>(sizeof...(Calls), calls...);
 }
 
 /// The same for any number of calls of one kind; gives a vector of their results.
@@ -134,7 +135,7 @@ template <awaitable Call>
 [[nodiscard]] auto gather(std::vector<Call> calls) {
     static_assert(detail::checked_gather<Call>());
     const std::size_t count = calls.size();
-    return detail::all_together(detail::joint(count), detail::as_branches(std::move(calls)));
+    return detail::all_together<detail::joint>(count, detail::as_branches(std::move(calls)));
 }
 
 /// Makes all the calls, and goes on when the last has ended, or the time is over: what came until
@@ -152,16 +153,16 @@ template <awaitable Call>
 template <typename Rep, typename Period, awaitable... Calls>
 [[nodiscard]] auto gather(std::chrono::duration<Rep, Period> within, Calls... calls) {
     static_assert(detail::checked_gather<Calls...>());
-    return detail::all_together(detail::gathering(sizeof...(Calls), to_duration(within)), calls...);
+    const detail::gathering::plan how{sizeof...(Calls), to_duration(within)};
+    return detail::all_together<detail::gathering>(how, calls...);
 }
 
 /// The same for any number of calls of one kind; gives a vector of their results.
 template <typename Rep, typename Period, awaitable Call>
 [[nodiscard]] auto gather(std::chrono::duration<Rep, Period> within, std::vector<Call> calls) {
     static_assert(detail::checked_gather<Call>());
-    const std::size_t count = calls.size();
-    return detail::all_together(detail::gathering(count, to_duration(within)),
-                                detail::as_branches(std::move(calls)));
+    const detail::gathering::plan how{calls.size(), to_duration(within)};
+    return detail::all_together<detail::gathering>(how, detail::as_branches(std::move(calls)));
 }
 
 }  // namespace posthaste

@@ -76,6 +76,11 @@ inline constexpr std::size_t any_number = static_cast<std::size_t>(-1);
 template <typename T, std::size_t N>
 using several = std::conditional_t<N == any_number, std::vector<T>, std::array<T, N>>;
 
+/// What a ballot is made of.
+struct votes {
+    std::size_t needed, of;
+};
+
 /// Of those of whom enough are good at some time, or too many are not: then it has the others
 /// stopped.
 template <typename T>
@@ -83,8 +88,8 @@ class ballot : public joint {
     using branch = task<result<T>>;
 
 public:
-    ballot(std::size_t needed, std::size_t of) noexcept
-        : joint(of), needed_(needed), too_many_(of - needed + 1) {}
+    explicit ballot(const votes& v) noexcept
+        : joint(v.of), needed_(v.needed), too_many_(v.of - v.needed + 1) {}
     ballot(ballot&& not_yet) noexcept
         : joint(std::move(not_yet)), needed_(not_yet.needed_), too_many_(not_yet.too_many_) {}
 
@@ -229,9 +234,8 @@ template <awaitable... Calls>
     static_assert(detail::checked_quorum<Calls...>());
     using all = std::array<std::common_type_t<detail::task_for<Calls>...>, sizeof...(Calls)>;
     using reply = typename all::value_type::value_type::value_type;
-    return detail::quorum_of<reply, sizeof...(Calls)>(
-        detail::ballot<reply>(n.count(), sizeof...(Calls)),
-        all{detail::as_task(std::move(calls))...});
+    return detail::quorum_of<reply, sizeof...(Calls)>(detail::votes{n.count(), sizeof...(Calls)},
+                                                      all{detail::as_task(std::move(calls))...});
 }
 
 /// The same for any number of calls of one kind; gives a vector of their results.
@@ -247,7 +251,7 @@ template <awaitable Call>
     }
     using reply = typename await_result_t<Call>::value_type;
     const std::size_t count = calls.size();
-    return detail::quorum_of<reply, detail::any_number>(detail::ballot<reply>(n, count),
+    return detail::quorum_of<reply, detail::any_number>(detail::votes{n, count},
                                                         detail::as_tasks(std::move(calls)));
 }
 
