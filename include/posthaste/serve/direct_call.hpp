@@ -48,15 +48,16 @@ struct tried {
     endpoint_core::at_once what = endpoint_core::at_once::no;
     const handler_entry* how = nullptr;  ///< nullptr: it cannot begin at once
 };
-POSTHASTE_NOINLINE inline tried answer_at_once(const address& to, const message_type& type,
-                                               const frame& f, void* message, void* answer,
-                                               bus_keeper* failed) noexcept {
+/// `failed`: a bus_keeper, or nothing.
+template <typename... Failed>
+POSTHASTE_NOINLINE tried answer_at_once(const address& to, const message_type& type, const frame& f,
+                                        void* message, void* answer, Failed&... failed) noexcept {
     using enum endpoint_core::at_once;
     const handler_entry* const how = way_at_once(to, type, f);
     if (!how || !how->at_once) return {no, how};
     endpoint_core& at = *to.endpoint.made();
     if (at.is_watched()) return {at.has_queued() ? no : watched, how};
-    return {at.answer_at_once(*how, message, answer, failed) ? answered : no, how};
+    return {at.answer_at_once(*how, message, answer, failed...) ? answered : no, how};
 }
 
 /// One request, and nothing between it and its caller.
@@ -146,13 +147,13 @@ public:
 
     /// True: the caller is suspended, and may have gone on elsewhere already.
     bool begin(frame& f) noexcept {
-        const tried t = try_at_once(f, nullptr);
+        const tried t = try_at_once(f);
         return t.what != at_once::answered && go_on(f, t);
     }
     /// As begin(), where nobody would take the caller elsewhere; if it is not over at once, nothing
     /// has happened. `failed` keeps the bus where the answer is a failure.
     bool answered_at_once(const frame& f, bus_keeper& failed) noexcept {
-        return try_at_once(f, &failed).what == at_once::answered;
+        return try_at_once(f, failed).what == at_once::answered;
     }
     bool answered() const noexcept { return small && stage_ == stage::answered; }
     /// nullptr: not answered().
@@ -183,11 +184,12 @@ private:
     enum class stage : unsigned char { not_begun, answered, enveloped, cut_off, elsewhere, left };
     using at_once = endpoint_core::at_once;
 
-    POSTHASTE_ALWAYS_INLINE tried try_at_once(const frame& f, bus_keeper* failed) noexcept {
+    template <typename... Failed>
+    POSTHASTE_ALWAYS_INLINE tried try_at_once(const frame& f, Failed&... failed) noexcept {
         if (allowance_ <= duration::zero()) return {};
         if (!message_) return {at_once::no, way_in_envelope(to_, type_of<M>, f)};
-        const tried t =
-            answer_at_once(to_, type_of<M>, f, std::addressof(message_->value), &answer_, failed);
+        const tried t = answer_at_once(to_, type_of<M>, f, std::addressof(message_->value),
+                                       &answer_, failed...);
         if (t.what == at_once::answered) {
             message_.reset();
             stage_ = stage::answered;

@@ -219,10 +219,14 @@ public:
     bool is_watched() const noexcept { return watched_; }
     /// Has the handler answer at once, if a lane is free for whatever message; false: nothing has
     /// happened. Where the lane depends on the message: no.
-    /// `failed`: see lane::answer().
     /// Requires   how.at_once, to be called at home(), and !is_watched().
+    virtual bool answer_at_once(const handler_entry& /*how*/, void* /*message*/,
+                                void* /*answer*/) noexcept {
+        return false;
+    }
+    /// The same for who needs the bus if it has failed: see lane::answer().
     virtual bool answer_at_once(const handler_entry& /*how*/, void* /*message*/, void* /*answer*/,
-                                bus_keeper* /*failed*/) noexcept {
+                                bus_keeper& /*failed*/) noexcept {
         return false;
     }
     /// The same where is_watched(). `by`: how its caller may be taken elsewhere.
@@ -872,8 +876,8 @@ inline void lane::end_inline(envelope& e, bool gone) noexcept {
     if (!of.release_by(*this)) of.home().post(*this);
 }
 
-inline void lane::answer(const handler_entry& how, void* message, void* answer,
-                         bus_keeper* failed) noexcept {
+POSTHASTE_ALWAYS_INLINE void lane::answer(const handler_entry& how, void* message, void* answer,
+                                          bus_keeper* failed) noexcept {
     count(tally_.ran_inline);
     began_.store(unknown, std::memory_order_relaxed);
     awaited_.store(nullptr, std::memory_order_relaxed);

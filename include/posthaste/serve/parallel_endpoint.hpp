@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/carry/work_queue.hpp>
+#include <posthaste/detail/config.hpp>
 #include <posthaste/detail/owned.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
 
@@ -34,12 +35,12 @@ public:
     }
 
     lane* claim(envelope&) noexcept override { return queue_.claim() ? &free_lane() : nullptr; }
+    bool answer_at_once(const handler_entry& how, void* message, void* answer) noexcept override {
+        return answer_now(how, message, answer, nullptr);
+    }
     bool answer_at_once(const handler_entry& how, void* message, void* answer,
-                        bus_keeper* failed) noexcept override {
-        if (!queue_.claim()) return false;
-        lane& l = free_lane();
-        l.answer(how, message, answer, failed);
-        return release(l);
+                        bus_keeper& failed) noexcept override {
+        return answer_now(how, message, answer, &failed);
     }
     at_once answer_watched(const handler_entry& how, void* message, void* answer,
                            watched_call& by) noexcept override {
@@ -60,6 +61,13 @@ public:
     }
 
 private:
+    POSTHASTE_ALWAYS_INLINE bool answer_now(const handler_entry& how, void* message, void* answer,
+                                            bus_keeper* failed) noexcept {
+        if (!queue_.claim()) return false;
+        lane& l = free_lane();
+        l.answer(how, message, answer, failed);
+        return release(l);
+    }
     struct numbered_lane : lane {
         numbered_lane(endpoint_core& e, std::size_t i) noexcept
             : lane(e, static_cast<std::uint32_t>(i)), index(i) {}

@@ -33,12 +33,12 @@ public:
     lane* claim(envelope&) noexcept override {
         return box_.claim() || claim_soon() ? &lane_ : nullptr;
     }
+    bool answer_at_once(const handler_entry& how, void* message, void* answer) noexcept override {
+        return answer_now(how, message, answer, nullptr);
+    }
     bool answer_at_once(const handler_entry& how, void* message, void* answer,
-                        bus_keeper* failed) noexcept override {
-        if (!box_.claim()) return false;
-        lane_.answer(how, message, answer, failed);
-        give_back();
-        return true;
+                        bus_keeper& failed) noexcept override {
+        return answer_now(how, message, answer, &failed);
     }
     at_once answer_watched(const handler_entry& how, void* message, void* answer,
                            watched_call& by) noexcept override {
@@ -66,6 +66,13 @@ public:
     const lane* lane_number(std::size_t i) noexcept override { return i == 0 ? &lane_ : nullptr; }
 
 private:
+    POSTHASTE_ALWAYS_INLINE bool answer_now(const handler_entry& how, void* message, void* answer,
+                                            bus_keeper* failed) noexcept {
+        if (!box_.claim()) return false;
+        lane_.answer(how, message, answer, failed);
+        give_back();
+        return true;
+    }
     bool rests() const noexcept override {
         if (reentry_ && !reentry_->idle()) return false;
         if (!evicts_) return box_.idle();
