@@ -248,6 +248,27 @@ TEST_CASE("recycler: a thread gives others' blocks back in chains, and the rest 
     CHECK(back_in_the_end == 40);
 }
 
+TEST_CASE("recycler: blocks of two sizes that wait in one place go back by size") {
+    if (address_sanitizer) return;
+    constexpr std::size_t small = 40, large = small + 8 * 64;
+    bool large_enough = true;
+    on_new_thread([&] {
+        const auto some = allocate_many(64, small), others = allocate_many(64, large);
+        std::thread([&] {
+            for (std::size_t i = 0; i != some.size(); ++i) {
+                deallocate(some[i]);
+                deallocate(others[i]);
+            }
+        }).join();
+        run_out();
+        const auto again = allocate_many(200, large);
+        for (void* memory : again)
+            large_enough = large_enough && (static_cast<block*>(memory) - 1)->bytes >= large;
+        deallocate_all(again);
+    });
+    CHECK(large_enough);
+}
+
 TEST_CASE("recycler: large blocks go back one by one") {
     if (address_sanitizer) return;
     bool came_back = false;
