@@ -28,6 +28,8 @@ namespace {
 
 constexpr std::size_t callers = 16;  // of each kind
 constexpr long calls_each = 320;     // a round
+// So many calls may wait for a handler whose thread stands still: who gives up calls again.
+constexpr std::size_t most_calls = 2 * callers * (calls_each + 8);
 const std::array<std::string, 4> names{"serial", "parallel", "keyed", "deaf"};
 
 struct work_for {
@@ -99,10 +101,13 @@ std::unique_ptr<bus> make_bus() {
         if (w.microseconds % 3 == 2) co_await sleep_for(std::chrono::microseconds(w.microseconds));
         co_return w.n;
     };
-    app->handle<work_for>("serial", handler);
-    app->handle<work_for>("parallel", parallel(3), handler);
-    app->handle<work_for>("keyed", keyed(&work_for::microseconds), handler);
-    app->handle<work_for>("deaf", parallel(65536), [](work_for w) -> task<int> {
+    const auto furnish = [&](std::size_t i, const auto& mode, const auto& by) {
+        app->handle<work_for>(names[i], mode.capacity(most_calls), by);
+    };
+    furnish(0, serial, handler);
+    furnish(1, parallel(3), handler);
+    furnish(2, keyed(&work_for::microseconds), handler);
+    furnish(3, parallel(65536), [](work_for w) -> task<int> {
         ++deaf_ones;
         co_await stand_still();
         co_return w.n;
@@ -115,7 +120,7 @@ std::unique_ptr<bus> make_bus() {
 void one_round(int round, bool abrupt) {
     deaf_ones = 0;
     auto app = make_bus();
-    ledger all_calls(2 * callers * (calls_each + 8));
+    ledger all_calls(most_calls);
     std::vector<client<work_for>> clients;
     for (std::size_t i = 0; i != 2 * callers; ++i) {
         const duration allowed = std::chrono::microseconds(i % 4 == 0 ? 5'000'000 : 20 + 30 * i);
