@@ -165,6 +165,32 @@ TEST_CASE("shed: of two, both refuse") {
     CHECK(outcome(late.value()) == "overloaded, none");
 }
 
+TEST_CASE("shed: given twice is as good as once") {
+    testing::no_frames_left frames;
+    std::uint64_t refused[2];
+    for (const bool twice : {false, true}) {
+        simulation sim;
+        bus app(sim);
+        app.handle<ask>("slow", [&](ask a) -> task<int> {
+            co_await sleep_soundly(3ms);
+            co_return a.n;
+        });
+        const shed s;
+        const auto c = twice ? app.client<ask>("slow", deadline(forever) | s | s)
+                             : app.client<ask>("slow", deadline(forever) | s);
+        std::vector<std::unique_ptr<launched<result<int>>>> calls;
+        for (int burst = 0; burst != 50; ++burst) {
+            for (int i = 0; i != 30; ++i)
+                calls.push_back(std::make_unique<launched<result<int>>>(sim, call(c, i)));
+            sim.advance(70ms);
+        }
+        sim.advance(10s);
+        refused[twice] = s.refused();
+    }
+    CHECK(refused[0] > 100);
+    CHECK(refused[1] == refused[0]);
+}
+
 TEST_CASE("shed: never refuses what was sent, nor a call that need not queue") {
     testing::no_frames_left frames;
     simulation sim;

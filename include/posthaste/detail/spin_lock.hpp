@@ -8,7 +8,8 @@
 
 namespace posthaste::detail {
 
-/// Guards a list or two. Of user code only what a keyed endpoint asks of a key runs under one.
+/// Guards a list or two. Of user code only what a keyed endpoint asks of a key runs under one. A
+/// pool's clock fires under one all that is due by then: who waits gives way meanwhile.
 /// Meets Lockable: use std::lock_guard.
 class spin_lock {
 public:

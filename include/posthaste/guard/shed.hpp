@@ -75,6 +75,9 @@ public:
         const duration later = outer_->turn_down(now, waited);
         return later > duration::zero() ? later : inner_->turn_down(now, waited);
     }
+    bool asks(const queue_watch& one) const noexcept override {
+        return outer_->asks(one) || inner_->asks(one);
+    }
 
 private:
     const std::shared_ptr<queue_watch> outer_, inner_;
@@ -88,7 +91,8 @@ private:
 ///
 ///     auto stock = bus.client<check>("inventory", deadline(300ms) | shed());
 ///
-/// Copies share what they know, so they are for one endpoint. Of two, both refuse.
+/// Copies share what they know, so they are for one endpoint. Of two, both refuse; one given twice
+/// counts once.
 ///
 /// Errors     `overloaded`, none, with retry_after: the end of the interval.
 ///            Throws failed{rejected}: a target of zero or less, an interval below it.
@@ -100,7 +104,8 @@ public:
 
     void apply(call_settings& s) const {
         if (!s.watch) s.watch = state_;
-        else s.watch = std::make_shared<detail::both_watch>(std::move(s.watch), state_);
+        else if (!s.watch->asks(*state_))
+            s.watch = std::make_shared<detail::both_watch>(std::move(s.watch), state_);
     }
 
     /// As it was when the last call left the queue.

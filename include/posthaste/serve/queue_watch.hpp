@@ -19,6 +19,8 @@ public:
     virtual duration turn_away(time_point now) noexcept = 0;
     /// One has left the queue, where it was for so long, and is about to be handled.
     virtual duration turn_down(time_point now, duration waited) noexcept = 0;
+    /// That one is asked when this one is.
+    virtual bool asks(const queue_watch& one) const noexcept { return this == &one; }
 };
 
 }  // namespace posthaste
