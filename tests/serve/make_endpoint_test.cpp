@@ -43,3 +43,26 @@ TEST_CASE("make_endpoint: makes what the mode says, for messages of one's own an
     CHECK(shared(serial)->find(detail::type_of<note>) != nullptr);
     CHECK(shared(serial)->only().type == &detail::type_of<note>);
 }
+
+TEST_CASE("make_endpoint: parallel(1) is as serial, unless what it has is to be delivered again") {
+    simulation sim;
+    dead_letters dead;
+    const auto fn = [](const note&) {};
+    const auto lets_pass = [&](const auto& mode, bool again) {
+        const auto made = detail::make_endpoint<note>(
+            "name", sim, dead, std::make_unique<detail::handler_of<decltype(fn), note>>(fn), mode,
+            again);
+        auto* const e = detail::make_or_not<detail::sent<note>>(1);
+        REQUIRE(e);
+        e->how = &made->only();
+        REQUIRE(made->put_at_once(*e));
+        const bool passed = !made->has_queued();  // whoever comes may be handled before it
+        sim.run_until_idle();
+        CHECK(made->idle());
+        return passed;
+    };
+    CHECK_FALSE(lets_pass(serial, false));
+    CHECK_FALSE(lets_pass(parallel(1), false));
+    CHECK(lets_pass(parallel(1), true));
+    CHECK(lets_pass(parallel(2), false));
+}

@@ -52,8 +52,8 @@ public:
 private:
     owned<endpoint_core> make(std::string name, owned<handler> h) const {
         if constexpr (redelivers<Mode>) {
-            auto made =
-                make_endpoint<Ms...>(std::move(name), home_, dead_, std::move(h), mode_.mode());
+            auto made = make_endpoint<Ms...>(std::move(name), home_, dead_, std::move(h),
+                                             mode_.mode(), true);
             made->deliver_at_least_once(mode_.how());
             return made;
         } else {

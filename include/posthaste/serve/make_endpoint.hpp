@@ -20,13 +20,19 @@
 
 namespace posthaste::detail {
 
-/// `h` takes the messages Ms; a const M is one that many share.
+/// `h` takes the messages Ms; a const M is one that many share. `again`: they are to be delivered
+/// at least once.
 template <typename... Ms, typename Mode>
 owned<endpoint_core> make_endpoint(std::string name, executor& at, dead_letters& dead,
-                                   owned<handler> h, const Mode& mode) {
+                                   owned<handler> h, const Mode& mode, bool again = false) {
     if constexpr (std::same_as<Mode, serial_mode>) {
         return make_owned<serial_endpoint>(std::move(name), at, dead, std::move(h), mode);
     } else if constexpr (std::same_as<Mode, parallel>) {
+        // One at a time, and in order, takes less (send_bench); but with order, one that is to be
+        // delivered again would keep the lane until then.
+        if (mode.count() == 1 && !again)
+            return make_endpoint<Ms...>(std::move(name), at, dead, std::move(h),
+                                        serial.capacity(mode.capacity()).full(mode.full()));
         return make_owned<parallel_endpoint>(std::move(name), at, dead, std::move(h), mode);
     } else {
         using key_of = std::remove_cvref_t<decltype(mode.key_of())>;
