@@ -612,6 +612,40 @@ TEST_CASE("hedge: is abandoned where its caller's frame is destroyed") {
     }
 }
 
+TEST_CASE("hedge: who is refused as another one is destroyed where it stands sends nobody home") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    const hedge h;
+    bool learning = true;
+    int resumed = 0;
+    const auto again = app.client<once>("stock");
+    app.handle<ask, once>("stock", serial.capacity(1).full(when_full::drop_oldest),
+                          [&](const auto&, context& ctx) -> task<int> {
+                              if (learning) co_await sleep_for(10ms);
+                              if (learning) co_return 1;
+                              const stop_callback nobody_asks(
+                                  ctx.stop(), [&] { static_cast<void>(again.send()); });
+                              co_await testing::stand_still();
+                              co_return 2;
+                          });
+    app.run([&]() -> task<> {
+        const auto c = app.client<ask>("stock", h);
+        for (int i = 0; i != 50; ++i) static_cast<void>(co_await c.call());
+    });
+    learning = false;
+    {
+        launched<void> caller(sim, [](client<ask> c, int& on) -> task<> {
+            static_cast<void>(co_await c.call());
+            ++on;
+        }(app.client<ask>("stock", h), resumed));
+        sim.advance(20ms);
+        CHECK(app.counts("stock").accepted == 52);
+    }
+    CHECK(resumed == 0);
+    CHECK(app.counts("stock").dropped == 1);
+}
+
 TEST_CASE("hedge: the bus may go while requests are under way") {
     testing::no_frames_left frames;
     for (const duration when : {5ms, 20ms}) {

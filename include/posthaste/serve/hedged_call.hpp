@@ -1,8 +1,10 @@
 // One request, and others beside it if it takes long.  SPDX-License-Identifier: BSL-1.0
 #pragma once
+// long: how several requests begin and end is told in one piece.
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/detail/spin_lock.hpp>
+#include <posthaste/run/executor.hpp>
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/envelope.hpp>
 #include <posthaste/serve/policy.hpp>
@@ -81,6 +83,15 @@ protected:
         return decisive_;
     }
     std::size_t sent() const noexcept { return sent_; }
+
+    /// Before its end; its requests are destroyed where they stand.
+    bool stands() const noexcept { return left_.load(std::memory_order_relaxed) != 0; }
+    /// Then, after each of them: whom it woke as it went goes on as long as it is there. As what
+    /// was destroyed is not counted home, nobody is sent there.
+    void let_go_on() noexcept {
+        executor& at = static_cast<executor&>(*parent_->at);
+        if (at.idle_here()) at.drive_ready();
+    }
 
     /// What the nth request stands still as; it is woken by running n's end.
     struct node : frame {
@@ -220,8 +231,12 @@ public:
         id_ = id;
     }
     ~hedged() {
+        const bool where_they_stand = sent() != 0 && stands();
         for (branch* b : branches_) {
-            if (b) std::destroy_at(b), deallocate(b);
+            if (!b) continue;
+            std::destroy_at(b);
+            deallocate(b);
+            if (where_they_stand) let_go_on();
         }
         if (first_) first_->destroy();
     }
