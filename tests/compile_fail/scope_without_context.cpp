@@ -1,4 +1,4 @@
-// EXPECT: scope: its tasks work under a context; write scope s(co_await this_context)
+// EXPECT: its tasks work under a context: scope s(co_await this_context)
 #include <posthaste/posthaste.hpp>
 
 posthaste::task<> f() {

@@ -24,6 +24,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,8 @@ using namespace posthaste;
 using namespace std::chrono_literals;
 
 namespace {
+
+static_assert(!std::is_default_constructible_v<scope>);
 
 bool cancelled(const result<void>& r) { return !r && r.error().code() == code::cancelled; }
 

@@ -49,12 +49,7 @@ public:
     explicit scope(const context& ctx) noexcept : home_(ctx.home()), under_(ctx, stop_.token()) {
         if (!outer_.arm(ctx.stop())) stop_.request_stop();
     }
-    template <bool OfContext = false>
-    scope() noexcept : scope(context()) {
-        static_assert(
-            OfContext,
-            "scope: its tasks work under a context; write scope s(co_await this_context)");
-    }
+    scope() = delete;  // its tasks work under a context: scope s(co_await this_context)
     scope(const scope&) = delete;
     ~scope() {
         if (joining* j = joiner_.load(std::memory_order_relaxed)) j->stand_no_more();
