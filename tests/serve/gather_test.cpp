@@ -1,6 +1,7 @@
 #include <posthaste/serve/gather.hpp>
 
 #include "../support/branches.hpp"
+#include "../support/last_words.hpp"
 #include "../support/started.hpp"
 
 #include <algorithm>
@@ -435,25 +436,11 @@ TEST_CASE("gather: who answers as another one is destroyed where it stands sends
     testing::no_frames_left frames;
     simulation sim;
     bus app(sim);
-    event never_set, said;
-    int answered = 0, heard = 0, resumed = 0;
-    struct at_its_end {
-        event& says;
-        explicit at_its_end(event& e) noexcept : says(e) {}
-        at_its_end(const at_its_end&) = delete;
-        ~at_its_end() { says.set(); }
-    };
-    const auto goes = [&]() -> task<result<int>> {
-        const at_its_end last(said);
-        static_cast<void>(co_await never_set.wait());
-        co_return 1;
-    };
-    const auto hears = [&]() -> task<result<int>> {
-        if (co_await said.wait()) ++heard;
-        co_return 3;
-    };
+    testing::last_words w;
+    int answered = 0;
     app.handle<stock>("stock", parallel(4), [&](stock) -> task<int> {
-        if (co_await said.wait()) ++answered;
+        const bool is_said = (co_await w.said.wait()).has_value();
+        if (is_said) ++answered;
         co_return 2;
     });
     const auto s = app.client<stock>("stock");
@@ -462,20 +449,20 @@ TEST_CASE("gather: who answers as another one is destroyed where it stands sends
         const auto body = [&]() -> task<> {
             if (several) {
                 std::vector<task<result<int>>> all;
-                all.push_back(goes());
+                all.push_back(w.goes());
                 all.push_back([](client<stock> c) -> task<result<int>> {
                     co_return co_await c.call("x");
                 }(s));
-                all.push_back(hears());
-                all.push_back(goes());
+                all.push_back(w.hears());
+                all.push_back(w.goes());
                 if (limited) static_cast<void>(co_await gather(1h, std::move(all)));
                 else static_cast<void>(co_await gather(std::move(all)));
             } else if (limited) {
-                static_cast<void>(co_await gather(1h, goes(), s.call("x"), hears()));
+                static_cast<void>(co_await gather(1h, w.goes(), s.call("x"), w.hears()));
             } else {
-                static_cast<void>(co_await gather(goes(), s.call("x"), hears()));
+                static_cast<void>(co_await gather(w.goes(), s.call("x"), w.hears()));
             }
-            ++resumed;
+            ++w.resumed;
         };
         launched<void> caller(sim, body());
         sim.advance(1ms);
@@ -483,8 +470,9 @@ TEST_CASE("gather: who answers as another one is destroyed where it stands sends
     }
     sim.run_until_idle();
     CHECK(answered == 1);
-    CHECK(heard == 1);
-    CHECK(resumed == 0);
+    CHECK(w.heard == 1);
+    CHECK(w.resumed == 0);
+    CHECK(w.alive.use_count() == 1);
 }
 
 TEST_CASE("gather: may be kept, moved, and awaited later") {

@@ -1,6 +1,7 @@
 #include <posthaste/serve/quorum.hpp>
 
 #include "../support/branches.hpp"
+#include "../support/last_words.hpp"
 
 #include <algorithm>
 #include <array>
@@ -267,35 +268,20 @@ TEST_CASE("quorum: 1,000 seeds end as a clock would have it") {
 TEST_CASE("quorum: who is woken as another one is destroyed where it stands sends nobody home") {
     testing::no_frames_left frames;
     simulation sim;
-    event never_set, said;
-    int heard = 0, resumed = 0;
-    struct at_its_end {
-        event& says;
-        explicit at_its_end(event& e) noexcept : says(e) {}
-        at_its_end(const at_its_end&) = delete;
-        ~at_its_end() { says.set(); }
-    };
-    const auto goes = [&]() -> task<result<int>> {
-        const at_its_end last(said);
-        static_cast<void>(co_await never_set.wait());
-        co_return 1;
-    };
-    const auto hears = [&]() -> task<result<int>> {
-        if (co_await said.wait()) ++heard;
-        co_return 2;
-    };
+    testing::last_words w;
     const int how = GENERATE(0, 1, 2, 3);
     const auto body = [&]() -> task<> {
         std::vector<task<result<int>>> all;
-        all.push_back(hears());
-        all.push_back(goes());
-        if (how == 0) static_cast<void>(co_await quorum(2, goes(), hears()));
+        all.push_back(w.hears());
+        all.push_back(w.goes());
+        if (how == 0) static_cast<void>(co_await quorum(2, w.goes(), w.hears()));
         else if (how == 1) static_cast<void>(co_await quorum(1, std::move(all)));
-        else if (how == 2) static_cast<void>(co_await first_of(goes(), hears()));
+        else if (how == 2) static_cast<void>(co_await first_of(w.goes(), w.hears()));
         else static_cast<void>(co_await first_of(std::move(all)));
-        ++resumed;
+        ++w.resumed;
     };
     CHECK_THROWS_AS(sync_wait(sim, body()), simulation::stuck);
-    CHECK(heard == 1);
-    CHECK(resumed == 0);
+    CHECK(w.heard == 1);
+    CHECK(w.resumed == 0);
+    CHECK(w.alive.use_count() == 1);
 }
