@@ -106,6 +106,52 @@ TEST_CASE("lane: since when it handles a message is not told of the one after th
     if (asked->cell.caller_leaves()) asked->destroy();
 }
 
+TEST_CASE("lane: calls among what is sent to a plain handler end, and count, each in its own way") {
+    testing::no_frames_left frames;
+    run_loop loop;  // in order
+    bus app(loop);
+    launched<result<int>>* to_stop = nullptr;
+    std::vector<int> handled;
+    app.handle<job>("jobs", [&](job j) -> result<int> {
+        handled.push_back(j.n);
+        if (j.n == 3) return failure(code::rejected, effect::none, "three");
+        if (j.n == 4) throw std::runtime_error("four");
+        if (j.n == 5) to_stop->stop();
+        return 10 * j.n;
+    });
+    const auto c = app.client<job>("jobs", deadline(forever));
+    const auto behind_a_send = [](client<job> to, int n) -> task<result<int>> {
+        CHECK(to.send(1));
+        co_return co_await to.call(n);
+    };
+    const auto stop = [](launched<result<int>>& whom) -> task<int> {
+        whom.stop();
+        co_return 0;
+    };
+    launched<result<int>> value(loop, behind_a_send(c, 2)), fails(loop, call(c, 3)),
+        throws(loop, call(c, 4)), late(loop, behind_a_send(c, 5)), gone(loop, call(c, 6)),
+        last(loop, call(c, 7));
+    launched<int> stopper(loop, stop(gone));
+    to_stop = &late;
+    loop.drive_ready();
+    CHECK(handled == std::vector<int>{1, 2, 3, 4, 1, 5, 7});
+    CHECK(*value.value() == 20);
+    const result<int> refused = fails.value();
+    CHECK(outcome(refused) == "rejected, complete");
+    CHECK(refused.error().path() == "jobs");
+    CHECK(outcome(throws.value()) == "handler failed, complete");
+    CHECK(outcome(late.value()) == "cancelled, unknown");
+    CHECK(outcome(gone.value()) == "cancelled, none");
+    CHECK(*last.value() == 70);
+    const account a = app.counts("jobs");
+    CHECK(a.accepted == 8);
+    CHECK(a.handled == 5);
+    CHECK(a.failed == 2);
+    CHECK(a.dropped == 1);
+    CHECK(a.late == 1);
+    CHECK(a.left == 0);
+}
+
 TEST_CASE("lane: a handler that is cancelled hears of it, once it runs") {
     testing::no_frames_left frames;
     simulation sim(static_cast<std::uint64_t>(GENERATE(range(1, 6))));

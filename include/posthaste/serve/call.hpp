@@ -77,6 +77,15 @@ public:
 
     call_site(const address& to, envelope* e, request* r, duration allowance) noexcept
         : to_(to), envelope_(e), request_(r), allowance_(allowance) {}
+    /// Of one that has found its way, and nothing speaks against it: then go_on_to().
+    call_site(const address& to, endpoint_core& at, envelope& e, request& r,
+              duration allowance) noexcept
+        : to_(to),
+          envelope_(&e),
+          request_(&r),
+          allowance_(allowance),
+          stage_(stage::refused),
+          endpoint_(&at) {}
     call_site(call_site&& not_yet) noexcept
         : to_(not_yet.to_),
           envelope_(std::exchange(not_yet.envelope_, nullptr)),
@@ -105,10 +114,14 @@ public:
         if (allowance_ <= duration::zero() || ctx.over()) {
             return refuse(code::deadline_exceeded, "it had passed before the call");
         }
-        caller_ = request_->caller = &f;
         endpoint_ = route.to;
         envelope_->how = route.how;
-        by_ = ctx.lane_;
+        return go_on_to(f);
+    }
+    /// As begin().
+    POSTHASTE_NOINLINE bool go_on_to(frame& f) noexcept {
+        caller_ = request_->caller = &f;
+        by_ = f.under->lane_;
         if (by_ && request_->chain.empty()) by_->lead(request_->chain);
         if (!by_ || !by_->ends_before(*endpoint_)) kept_ = to_.owner.lock();
         if (!by_ || request_->only_room || !endpoint_->held_by(request_->chain))
@@ -146,13 +159,15 @@ public:
     }
     /// Afterwards the envelope is not the caller's any more.
     void leave() noexcept {
-        if (stage_ == stage::refused) {
-            if (envelope_) envelope_->destroy();
-        } else if (request_->cell.caller_leaves()) {
-            envelope_->destroy();
-        }
+        envelope* const e = envelope_;
+        if (leave_to_be_destroyed() && e) e->destroy();
+    }
+    /// The same; true: but its envelope is to be destroyed.
+    bool leave_to_be_destroyed() noexcept {
+        const bool last = stage_ == stage::refused || request_->cell.caller_leaves();
         envelope_ = nullptr;
         stage_ = stage::left;
+        return last;
     }
 
 private:
@@ -206,6 +221,10 @@ private:
                 endpoint_->count_refused();
                 return refuse(code::overloaded, "its queue is overloaded");
             }
+        }
+        if (!request_->only_room && endpoint_->queue_at_once(*envelope_, *request_)) {
+            stage_ = stage::under_way;
+            return stand(f, due);
         }
         switch (endpoint_->put(*envelope_, true)) {
             case endpoint_core::admission::overloaded:

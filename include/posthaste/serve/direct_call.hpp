@@ -146,7 +146,7 @@ public:
     }
 
     /// True: the caller is suspended, and may have gone on elsewhere already.
-    bool begin(frame& f) noexcept {
+    POSTHASTE_ALWAYS_INLINE bool begin(frame& f) noexcept {
         const tried t = try_at_once(f);
         return t.what != at_once::answered && go_on(f, t);
     }
@@ -268,11 +268,15 @@ private:
         called<M>* const e = call();
         if (!t.how || !e) return go_elsewhere(f);
         endpoint_core& to = *to_.endpoint.made();
-        if (to.has_queued()) return go_elsewhere(f);
         e->how = t.how;
+        if (to.has_queued()) return queue_up(f, to);
+        return begin_below(f, to);
+    }
+    POSTHASTE_NOINLINE bool begin_below(frame& f, endpoint_core& to) noexcept {
+        called<M>* const e = envelope_;
         below here(*this, to);
         switch (call_site::begin_at_once(to, *e, *e, here, f, allowance_)) {
-            case call_site::beginning::no: return go_elsewhere(f);
+            case call_site::beginning::no: return queue_up(f, to);
             case call_site::beginning::answered: return stage_ = stage::enveloped, false;
             case call_site::beginning::gone: return true;
             case call_site::beginning::stands: break;
@@ -284,6 +288,11 @@ private:
         stage_ = stage::elsewhere;
         std::construct_at(&site_, to_, at, *envelope_, *envelope_, allowance_, std::move(kept));
     }
+    bool queue_up(frame& f, endpoint_core& to) noexcept {
+        called<M>* const e = envelope_;
+        stage_ = stage::elsewhere;
+        return std::construct_at(&site_, to_, to, *e, *e, allowance_)->go_on_to(f);
+    }
     POSTHASTE_NOINLINE bool go_elsewhere(frame& f) noexcept {
         called<M>* const e = envelope_;
         stage_ = stage::elsewhere;
@@ -292,8 +301,16 @@ private:
     POSTHASTE_NOINLINE result<reply> finish_elsewhere() noexcept {
         if (stage_ == stage::enveloped) [[likely]]
             return unwrap(nullptr);
-        end_elsewhere();
-        return come_back(nullptr);
+        if (stage_ != stage::elsewhere) return come_back(nullptr);
+        fetch_answer();
+        ended_ = site_.end();
+        if (!ended_) return come_back(nullptr);
+        called<M>* const e = envelope_;
+        result<reply> r = *std::move(e->answer);
+        if (site_.leave_to_be_destroyed()) destroy(e);
+        std::destroy_at(&site_);
+        stage_ = stage::left;
+        return r;
     }
     bool end_elsewhere() noexcept {
         if (stage_ == stage::cut_off) return false;
@@ -330,8 +347,11 @@ private:
     }
     void discard() noexcept {
         stage_ = stage::left;
-        std::destroy_at(envelope_);
-        deallocate(envelope_, sizeof(called<M>));
+        destroy(envelope_);
+    }
+    static void destroy(called<M>* e) noexcept {
+        std::destroy_at(e);
+        deallocate(e, sizeof(called<M>));
     }
     POSTHASTE_NOINLINE void clear() noexcept {
         if (stage_ == stage::elsewhere) std::destroy_at(&site_);

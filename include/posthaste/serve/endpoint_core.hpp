@@ -111,6 +111,16 @@ public:
         ledger_.not_accepted();
         return false;
     }
+    /// The same of a call's; false: as well, if its lane could begin with it.
+    bool queue_at_once(envelope& e, request& r) noexcept {
+        if (!straight_.box || straight_.box->idle()) return false;
+        const std::uint64_t ticket = ledger_.accept_if_room();
+        if (ticket == 0) return false;
+        r.ticket = ticket;
+        if (straight_.put(e, home_)) return true;
+        ledger_.not_accepted();
+        return false;
+    }
     /// Takes the envelope over if it is accepted. `may_wait`: it is one of a caller, who can wait.
     admission put(envelope& e, bool may_wait) noexcept {
         request* const waits = e.call() && e.call()->only_room ? e.call() : nullptr;
@@ -426,13 +436,13 @@ protected:
     static bool asked(const envelope& e) noexcept { return e.call(); }
     void settle(envelope& e, failure why) noexcept {
         e.call()->fail(std::move(why));
-        static_cast<void>(answer(e));
+        static_cast<void>(answer(e, *e.call()));
     }
     /// Hands the caller what is in the envelope, and leaves it. False: the caller had gone.
-    bool answer(envelope& e) noexcept {
+    bool answer(envelope& e, request& r) noexcept {
         bool last = false;
-        frame* const caller = e.call()->caller;
-        const auto verdict = e.call()->cell.settle_and_leave(ending::replied, last);
+        frame* const caller = r.caller;
+        const auto verdict = r.cell.settle_and_leave(ending::replied, last);
         if (verdict.won && verdict.waiting) {
             if (caller->at == static_cast<posthaste::home*>(&home_) && home_.here())
                 home_.transfer(*caller);
@@ -441,13 +451,13 @@ protected:
         if (last) e.destroy();
         return verdict.won;
     }
-    void reply(envelope& e) noexcept {
-        if (e.call()->cell.how() != ending::open) return reply_late(e);
-        if (!answer(e)) count_late(duration());
+    void reply(envelope& e, request& r) noexcept {
+        if (r.cell.how() != ending::open) return reply_late(e, r);
+        if (!answer(e, r)) count_late(duration());
     }
-    POSTHASTE_NOINLINE void reply_late(envelope& e) noexcept {
-        const duration by = late_by(*e.call());
-        if (!answer(e)) count_late(by);
+    POSTHASTE_NOINLINE void reply_late(envelope& e, request& r) noexcept {
+        const duration by = late_by(r);
+        if (!answer(e, r)) count_late(by);
     }
     /// The same, but the handler goes on.
     void reply_early(envelope& e) noexcept {
@@ -729,7 +739,7 @@ inline void lane::go_with(request& first) noexcept {
 inline void lane::read_on(envelope* first) noexcept {
     for (int budget = 64;;) {  // then others of the executor have their turn
         envelope* const e = first ? std::exchange(first, nullptr) : of.next_for(*this);
-        const bool several = e && e->how->each && !e->kind->called && !e->is_tracked;
+        const bool several = e && e->how->each && !e->is_tracked;
         if (several) {
             if (!e->how->each(*of.handler_, *this, *e, budget)) return;
         } else if (e) {
@@ -752,15 +762,19 @@ inline bool lane::handle(envelope& e) noexcept {
     const bool asked = of.asked(e);
     take_up(e, asked ? e.call()->deadline : never);
     context_.id_ = identify(asked ? &e.call()->id : e.is_tracked ? &e.tracked()->id : nullptr);
-    if (asked && !begin(e)) return true;
+    if (asked && !begin(e, *e.call())) return true;
     return e.how->start(*of.handler_, *this) && (!to_repeat_ || goes_on());
 }
 
 // As handle() for each, but what none of those handlers can see is done once.
-template <typename M, typename F>
-bool lane::hand_each(envelope& first, int& budget, F f) noexcept {
+template <typename M, typename F, typename Answer>
+bool lane::hand_each(envelope& first, int& budget, F f, Answer answer) noexcept {
     using one = detail::sent<M>;
     const handler_entry* const how = first.how;
+    const auto is_a_call = [](const envelope& e) {
+        if constexpr (std::is_const_v<M>) return false;
+        else return e.kind == &detail::kind_of<detail::called<M>>;
+    };
     const auto nothing_is_known = [this] {
         began_.store(unknown, std::memory_order_relaxed);
         awaited_.store(nullptr, std::memory_order_relaxed);
@@ -768,7 +782,12 @@ bool lane::hand_each(envelope& first, int& budget, F f) noexcept {
     int left = budget;
     nothing_is_known();
     for (envelope* e = &first;;) {
-        if (e->how != how || e->kind != &one::its_kind() || of.discarding()) {
+        const bool plain = e->how == how && !of.discarding();
+        if (plain && is_a_call(*e)) {
+            if constexpr (!std::is_const_v<M>)
+                hand_over(*static_cast<detail::called<M>*>(e), answer);
+            nothing_is_known();
+        } else if (!plain || e->kind != &one::its_kind()) {
             if (!handle(*e)) return budget = left, false;
             nothing_is_known();
         } else {
@@ -782,6 +801,20 @@ bool lane::hand_each(envelope& first, int& budget, F f) noexcept {
         }
         if (--left <= 0 || !(e = of.next_for(*this))) return budget = left, true;
     }
+}
+
+// One of those, for which somebody waits.
+template <typename Called, typename Answer>
+POSTHASTE_NOINLINE void lane::hand_over(Called& e, Answer& answer) noexcept {
+    envelope_ = &e;
+    current_.store(reinterpret_cast<std::uintptr_t>(static_cast<envelope*>(&e)) | deaf,
+                   std::memory_order_relaxed);
+    if (!begin(e, e)) return;
+    failure* const why = answer(e);
+    current_.store(0, std::memory_order_relaxed);
+    if (why) name(*why);
+    count(why ? tally_.failed : tally_.handled);
+    of.reply(e, e);
 }
 
 // After the end of a handler. False: the lane waits until a message is to be delivered again.
@@ -813,8 +846,7 @@ inline time_point lane::now_or_before(time_point end) const noexcept {
 }
 
 // False: it is over, and was not started.
-inline bool lane::begin(envelope& e) noexcept {
-    request& r = *e.call();
+inline bool lane::begin(envelope& e, request& r) noexcept {
     r.where = this;
     if (r.deadline != never || r.watch) {
         const time_point now = r.watch ? of.home().now() : now_or_before(r.deadline);
@@ -872,7 +904,7 @@ inline bool lane::run_inline(envelope& e, caller_below& caller) noexcept {
 }
 
 inline void lane::end_inline(envelope& e, bool gone) noexcept {
-    if (gone) of.reply_late(e);
+    if (gone) of.reply_late(e, *e.call());
     if (!of.release_by(*this)) of.home().post(*this);
 }
 
@@ -972,7 +1004,7 @@ inline void lane::close_case(failure* failed, bool intact) noexcept {
     if (!outbox_.empty()) failed ? outbox_.drop() : outbox_.release();
     if (failed) return close_failed(e, *failed, intact);
     count(tally_.handled);
-    if (of.asked(e) && !e.call()->answered) of.reply(e);
+    if (of.asked(e) && !e.call()->answered) of.reply(e, *e.call());
     else if (!e.call() || e.call()->cell.handler_leaves()) e.destroy();
 }
 
@@ -988,7 +1020,7 @@ POSTHASTE_NOINLINE inline void lane::close_failed(envelope& e, failure& why, boo
         of.bury(e, std::move(why), intact);
     } else if (!e.call()->answered) {
         e.call()->fail(std::move(why));
-        of.reply(e);
+        of.reply(e, *e.call());
     } else if (e.call()->cell.handler_leaves()) {
         e.destroy();
     }

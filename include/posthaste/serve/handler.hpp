@@ -151,15 +151,16 @@ public:
                 else std::construct_at(place, std::invoke(h, std::move(m)));
             },
             [&](const std::exception_ptr& e) { std::construct_at(place, thrown_failure(e)); });
-        if (*place) return nullptr;
-        failure&& why = std::move(*place).error();
-        return &why;
+        return failed(*place);
     }
 
     /// Requires   !hears_stop.
     static bool each(H& h, lane& l, envelope& first, int& budget) noexcept {
         if constexpr (hears_stop) return true;
-        else return l.hand_each<M>(first, budget, [&](M& m) { return hand(h, m, l); });
+        else
+            return l.hand_each<M>(
+                first, budget, [&](M& m) { return hand(h, m, l); },
+                [&](auto& asked) { return fill(h, asked, l); });
     }
 
     static bool start(H& h, lane& l) noexcept {
@@ -200,13 +201,12 @@ public:
     /// Requires   !streams, and a message of its own.
     static bool begin(H& h, lane& l, caller_below& caller, failure*& why) noexcept {
         auto& e = static_cast<called<M>&>(l.handled());
-        M& m = e.box.value;
-        const auto thrown = [&](const std::exception_ptr& x) {
-            e.answer.emplace(thrown_failure(x));
-        };
-        if constexpr (a_task<given>) {
+        if constexpr (!a_task<given>) {
+            why = fill(h, e, l);
+        } else {
             given t;
-            guarded([&] { t = invoke_handler(h, m, l.out()); }, thrown);
+            guarded([&] { t = invoke_handler(h, e.box.value, l.out()); },
+                    [&](const std::exception_ptr& x) { e.answer.emplace(thrown_failure(x)); });
             if (t) {
                 auto& p = t.promise();
                 const auto task =
@@ -216,23 +216,28 @@ public:
             } else if (!e.answer) {
                 e.answer.emplace(no_task());
             }
-        } else {
-            guarded(
-                [&] {
-                    if constexpr (std::is_void_v<given>)
-                        invoke_handler(h, m, l.out()), e.answer.emplace();
-                    else e.answer.emplace(invoke_handler(h, m, l.out()));
-                },
-                thrown);
-        }
-        if (!*e.answer) {
-            failure&& f = std::move(*e.answer).error();
-            why = &f;
+            why = failed(*e.answer);
         }
         return true;
     }
 
 private:
+    // The answer is in the envelope then; gives the failure in that, or nullptr.
+    static failure* fill(H& h, called<M>& e, lane& l) noexcept {
+        guarded(
+            [&] {
+                if constexpr (std::is_void_v<given>)
+                    invoke_handler(h, e.box.value, l.out()), e.answer.emplace();
+                else e.answer.emplace(invoke_handler(h, e.box.value, l.out()));
+            },
+            [&](const std::exception_ptr& x) { e.answer.emplace(thrown_failure(x)); });
+        return failed(*e.answer);
+    }
+    static failure* failed(result<reply>& r) noexcept {
+        if (r) return nullptr;
+        failure&& why = std::move(r).error();
+        return &why;
+    }
     static failure no_task() noexcept {
         return failure::because(code::no_reply, effect::complete, "it returned no task");
     }

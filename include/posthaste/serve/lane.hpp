@@ -109,9 +109,10 @@ public:
     void close_case(failure* failed, bool intact) noexcept;
     /// Hands this message, and those behind it, to `f(M&)`, as many as `budget` allows. `f` gives
     /// false for one that failed, whose case it has closed. A const M is a message that is shared.
-    /// False: as of a handler's start().
-    template <typename M, typename F>
-    bool hand_each(envelope& first, int& budget, F f) noexcept;
+    /// `answer(called<M>&)`: one that somebody waits for; the answer is in there then, and it gives
+    /// why that failed, or nullptr. False: as of a handler's start().
+    template <typename M, typename F, typename Answer>
+    bool hand_each(envelope& first, int& budget, F f, Answer answer) noexcept;
 
     endpoint_core& of;
 
@@ -131,7 +132,9 @@ private:
     bool goes_on() noexcept;
     void deliver_again() noexcept;
     time_point now_or_before(time_point end) const noexcept;
-    bool begin(envelope& e) noexcept;
+    bool begin(envelope& e, request& r) noexcept;
+    template <typename Called, typename Answer>
+    void hand_over(Called& e, Answer& answer) noexcept;
     void turned_down(envelope& e, duration retry_after) noexcept;
     message_id identify(message_id* kept) noexcept;
     void take_up(envelope& e, time_point bound) noexcept;
