@@ -137,8 +137,8 @@ private:
     static constexpr unsigned per_look = 16, most_looks = 16;
     // In looks, times per_look. relaxed: a guess, each as good as another.
     std::atomic<unsigned> patience_ = 4 * per_look;
+    const detail::owned<reentry> reentry_;  // nullptr: not reentrant; here is room
     lane lane_{*this};
-    const detail::owned<reentry> reentry_;  // nullptr: not reentrant
 };
 
 }  // namespace posthaste
