@@ -50,6 +50,19 @@ TEST_CASE("mailbox: several are put in one step, behind those that are there") {
     CHECK(put(0, 1) == put_result::refused);
 }
 
+TEST_CASE("mailbox: a letter that was taken leads to one that is read some steps later") {
+    mailbox box;
+    struct alignas(16) note : letter {};
+    std::array<note, 20> letters;
+    for (note& l : letters) box.put(l);
+    for (std::size_t i = 0; i != letters.size(); ++i) {
+        const letter* const l = box.take();
+        REQUIRE(l == &letters[i]);
+        const std::size_t later = i + 4 < letters.size() ? i + 4 : i;
+        CHECK(detail::end_of_trail(l, l->trail) == &letters[later]);
+    }
+}
+
 TEST_CASE("mailbox: the order holds across several takings") {
     mailbox box;
     std::array<letter, 6> letters;

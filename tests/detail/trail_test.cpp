@@ -34,6 +34,14 @@ TEST_CASE("trail: of blocks, leads to the one so many before") {
     }
 }
 
+TEST_CASE("trail: leads from one to another, either way") {
+    alignas(16) static std::array<std::byte, 160> all;
+    for (const std::size_t from : {0u, 48u, 144u}) {
+        for (const std::size_t to : {0u, 48u, 144u})
+            CHECK(end_of_trail(&all[from], trail_between(&all[from], &all[to])) == &all[to]);
+    }
+}
+
 TEST_CASE("trail: may be followed wherever it leads") {
     prefetch(nullptr);
     prefetch(end_of_trail(nullptr, 1));

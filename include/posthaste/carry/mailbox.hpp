@@ -13,18 +13,22 @@ namespace posthaste {
 /// A node in a mailbox or a list of messages; a base of the message's envelope.
 struct letter {
     letter* next = nullptr;
-    /// From here to what its sender put shortly before, in 16 bytes. 0: put() finds out.
+    /// From here to what its sender put shortly before, in 16 bytes. 0: put() finds out. Once
+    /// taken, to what is read soon.
     std::int32_t trail = 0;
 };
 
 namespace detail {
 /// A list from its other end. Each letter's trail leads to one some steps on, which is fetched
-/// meanwhile.
+/// meanwhile; then to the one four behind it, for who reads on: in a long list it is out of reach
+/// again.
 inline letter* turn_round(letter* newest) noexcept {
-    letter* oldest = nullptr;
+    letter *oldest = nullptr, *second = nullptr, *third = nullptr, *fourth = nullptr;
     for (letter* l = newest; l;) {
         prefetch(end_of_trail(l, l->trail));
+        l->trail = fourth ? trail_between(l, fourth) : 0;
         letter* const older = std::exchange(l->next, oldest);
+        fourth = third, third = second, second = oldest;
         oldest = std::exchange(l, older);
     }
     return oldest;
@@ -103,7 +107,7 @@ public:
             out_ = turned(word_.fetch_and(shut_bit, std::memory_order_acq_rel));  // (3)
         }
         letter* const l = std::exchange(out_, out_->next);
-        detail::prefetch(out_);
+        detail::prefetch(detail::end_of_trail(l, l->trail));
         return l;
     }
 

@@ -9,13 +9,19 @@
 
 namespace posthaste::detail {
 
-/// The way from `p` to what this thread asked about 16 times before, in units of 16 bytes. Only a
-/// hint: what was there may be gone, or farther away than the number can say.
+/// The way from `p` to `q`, in units of 16 bytes.
+inline std::int32_t trail_between(const void* p, const void* q) noexcept {
+    const auto from = reinterpret_cast<std::uintptr_t>(p), to = reinterpret_cast<std::uintptr_t>(q);
+    return static_cast<std::int32_t>(static_cast<std::intptr_t>(to - from) / 16);
+}
+
+/// The way from `p` to what this thread asked about 16 times before. Only a hint: what was there
+/// may be gone, or farther away than the number can say.
 POSTHASTE_OF_THIS_THREAD std::int32_t trail_to(const void* p) noexcept {
     thread_state& here = this_thread_inlined();
     const auto at = reinterpret_cast<std::uintptr_t>(p);
     const std::uintptr_t before = std::exchange(here.trail[here.trail_next++ % 16], at);
-    return static_cast<std::int32_t>(static_cast<std::intptr_t>(before - at) / 16);
+    return trail_between(p, reinterpret_cast<const void*>(before));
 }
 
 /// The same of blocks, to the one so many before, up to 16: where each of some blocks in a row has
@@ -26,7 +32,7 @@ POSTHASTE_NOINLINE inline std::int32_t trail_to_block(const void* p, unsigned be
     const unsigned next = here.block_trail_next++;
     const std::uintptr_t then = here.block_trail[(next - before) % 16];
     here.block_trail[next % 16] = at;
-    return static_cast<std::int32_t>(static_cast<std::intptr_t>(then - at) / 16);
+    return trail_between(p, reinterpret_cast<const void*>(then));
 }
 
 /// For prefetch() only.
