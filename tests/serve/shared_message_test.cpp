@@ -72,6 +72,7 @@ TEST_CASE("shared_message: copies in a block are envelopes, of which the last fr
     auto* const m = shared_message<note>::make(3, held);
     using block = detail::copies<note>;
     static_assert(block::most > 1 && block::most < 256);
+    static_assert((block::largest + sizeof(detail::block)) / detail::cache_line % 2 == 1);
     block* const all = block::make(*m, block::most);
     REQUIRE(all);
     const handler_entry how{&detail::type_of<note>, nullptr, false};

@@ -171,9 +171,9 @@ public:
     /// Ordering   what one coroutine or thread publishes reaches each serial or keyed subscriber in
     ///            that order, as far as it accepts it.
     /// Cost       a few nanoseconds for each subscriber; no operator new in the steady state. What
-    ///            31 subscribers have in their queues of one message is one block of 1 KiB, which
-    ///            lasts as long as the slowest of them needs it; of up to 30 it has the message in
-    ///            it, if that is small.
+    ///            29 subscribers have in their queues of one message is one block of 960 bytes,
+    ///            which lasts as long as the slowest of them needs it; of up to 28 it has the
+    ///            message in it, if that is small.
     template <typename... Args>
     published publish(Args&&... args) const noexcept {
         static_assert(

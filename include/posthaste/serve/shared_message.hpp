@@ -119,8 +119,10 @@ class copies {
     static_assert(sizeof(one) == sizeof(envelope));
 
 public:
-    static constexpr std::uint32_t most =
-        static_cast<std::uint32_t>((block_cache::largest_fine - 16) / sizeof(one));
+    /// Bytes: an odd number of cache lines. Were it 1 KiB, what one subscriber has in many of them,
+    /// side by side, would meet in 4 of a cache's 64 sets.
+    static constexpr std::size_t largest = block_cache::largest_fine - cache_line;
+    static constexpr std::uint32_t most = static_cast<std::uint32_t>((largest - 16) / sizeof(one));
 
     /// Takes over one hold, where there is memory; nullptr: there is none. `trail`: how many blocks
     /// before is the one for the same subscribers.
@@ -135,7 +137,7 @@ public:
     /// How much room that takes; 0: they had better have a block of their own.
     static constexpr std::size_t room_for(std::uint32_t n) noexcept {
         const bool fits =
-            n <= most && shared_message<M>::size() + bytes(n) <= block_cache::largest_fine;
+            n < most && shared_message<M>::size() + bytes(n) <= block_cache::largest_fine;
         return fits ? bytes(n) : 0;
     }
     copies(const copies&) = delete;
