@@ -1,10 +1,13 @@
 #include <posthaste/serve/lane.hpp>
 
+#include "../support/by_hand.hpp"
 #include "../support/conversation.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -49,6 +52,39 @@ TEST_CASE("lane: after some messages it lets others of the executor have their t
     CHECK(handled == 1000);
     CHECK(most_at_once >= 64);
     CHECK(most_at_once < 1000);
+}
+
+TEST_CASE("lane: where senders wait for room, quick messages have longer turns") {
+    testing::no_frames_left frames;
+    struct one_turn_at_a_time : testing::by_hand {
+        time_point now() const noexcept override { return ++looks, time; }
+        time_point time;
+        mutable int looks = 0;
+    } here;
+    const auto full = GENERATE(when_full::wait, when_full::reject, when_full::drop_oldest);
+    bus app(here);
+    int handled = 0;
+    app.handle<job>("jobs", serial.capacity(4096).full(full), [&](job) {
+        if (++handled >= 2500) here.time += 40ns;
+        return 0;
+    });
+    const auto c = app.client<job>("jobs");
+    for (int i = 0; i != 3000; ++i) CHECK(c.send(i));
+    here.looks = 0;
+    std::vector<int> turns;
+    for (work_list next = here.posted(); work* lane = next.take(); next = here.posted()) {
+        const int before = handled;
+        lane->run(*lane);
+        turns.push_back(handled - before);
+    }
+    CHECK(std::accumulate(turns.begin(), turns.end(), 0) == 3000);
+    if (full == when_full::wait) {
+        // That 64 have taken 2 us and more is known behind them.
+        CHECK(turns == std::vector{64, 1024, 1024, 448, 64, 64, 64, 64, 64, 64, 56});
+    } else {
+        CHECK(*std::max_element(turns.begin(), turns.end()) == 64);
+        CHECK(here.looks == 0);
+    }
 }
 
 TEST_CASE("lane: who comes when its turn was just long enough finds it at rest") {

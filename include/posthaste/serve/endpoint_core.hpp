@@ -737,6 +737,8 @@ inline void lane::go_with(request& first) noexcept {
 }
 
 inline void lane::read_on(envelope* first) noexcept {
+    time_point since = std::exchange(goes_on_later_, false) ? of.home().now() : never;
+    int turns = most_turns;
     for (int budget = 64;;) {  // then others of the executor have their turn
         envelope* const e = first ? std::exchange(first, nullptr) : of.next_for(*this);
         const bool several = e && e->how->each && !e->is_tracked;
@@ -747,10 +749,22 @@ inline void lane::read_on(envelope* first) noexcept {
             --budget;
         }
         if (e && !several && budget > 0) continue;
+        if (budget <= 0 && since != never && --turns != 0 && has_been_quick(since)) {
+            budget = 64;
+            continue;
+        }
         const endpoint_core::resting held(of);  // nothing is there, or the turn is over
         if (of.release_by(*this)) return;
-        if (budget <= 0) return of.home().post(*this);
+        if (budget <= 0) {
+            goes_on_later_ = of.full_ == when_full::wait;
+            return of.home().post(*this);
+        }
     }
+}
+
+inline bool lane::has_been_quick(time_point& since) const noexcept {
+    const time_point now = of.home().now();
+    return now - std::exchange(since, now) < quick_turn;
 }
 
 inline bool lane::handle(envelope& e) noexcept {
