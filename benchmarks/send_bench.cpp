@@ -314,9 +314,10 @@ private:
     }
     posthaste::task<> produce(std::uint32_t p, std::uint32_t n) {
         for (std::uint32_t i = 0; i != n; ++i) {
-            auto taken = co_await sink_.send_when_room(p, next_[p]++);
+            auto taken = co_await sink_.send_when_room(p, next_[p] + i);
             if (!taken) fail("refused");
         }
+        next_[p] += n;
     }
     receiver<Consumers == 1> handled_;
     std::array<std::uint32_t, most_producers> next_{};
