@@ -641,3 +641,33 @@ TEST_CASE("keyed_endpoint: such a hook may wait for the key that was handled bef
     REQUIRE(app.drain(20s));
     CHECK(heard);
 }
+
+TEST_CASE(
+    "keyed_endpoint: there are as many slots as keys were at work, whatever came after them") {
+    testing::no_frames_left frames;
+    simulation sim;
+    bus app(sim);
+    std::vector<std::size_t> slots;
+    app.handle<numbered>("n", keyed(&numbered::key), [&](numbered m, context& c) -> task<int> {
+        slots.push_back(c.slot());
+        if (m.key < 0) co_await sleep_for(1h);
+        co_return 0;
+    });
+    const auto to = app.client<numbered>("n");
+    for (const int key : {1, 2, 2, 3}) CHECK(to.send(key));  // one lane, in one turn
+    sim.advance(1ms);
+    CHECK(slots == std::vector<std::size_t>(4, 0));
+    slots.clear();
+    for (const int key : {-1, 1, 2}) CHECK(to.send(key));
+    sim.advance(1ms);
+    CHECK(slots.size() == 3);
+    CHECK((slots[0] < 2 && slots[1] == 1 - slots[0] && slots[2] == slots[1]));
+    slots.clear();
+    CHECK(to.send(3));
+    sim.advance(2h);
+    for (const int key : {-1, -2, -3}) CHECK(to.send(key));
+    sim.advance(1ms);
+    std::sort(slots.begin() + 1, slots.end());
+    CHECK(std::vector<std::size_t>(slots.begin() + 1, slots.end()) ==
+          std::vector<std::size_t>{0, 1, 2});
+}

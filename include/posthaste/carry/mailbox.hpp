@@ -3,6 +3,7 @@
 
 #include <posthaste/detail/atomics.hpp>
 #include <posthaste/detail/cache_line.hpp>
+#include <posthaste/detail/config.hpp>
 #include <posthaste/detail/trail.hpp>
 
 #include <cstdint>
@@ -102,11 +103,9 @@ public:
 
     /// The oldest letter; nullptr: none is there now.
     letter* take() noexcept {
-        if (!out_) {
-            if (!queued()) return nullptr;
-            out_ = turned(word_.fetch_and(shut_bit, std::memory_order_acq_rel));  // (3)
-        }
-        letter* const l = std::exchange(out_, out_->next);
+        letter* const l = out_ ? out_ : fetch();
+        if (!l) return nullptr;
+        out_ = l->next;
         detail::prefetch(detail::end_of_trail(l, l->trail));
         return l;
     }
@@ -140,6 +139,10 @@ private:
     }
     static letter* list(std::uintptr_t word) noexcept {
         return reinterpret_cast<letter*>(word & ~bits);
+    }
+    POSTHASTE_NOINLINE letter* fetch() noexcept {
+        if (queued()) out_ = turned(word_.fetch_and(shut_bit, std::memory_order_acq_rel));  // (3)
+        return out_;
     }
     static letter* turned(std::uintptr_t word) noexcept { return detail::turn_round(list(word)); }
 

@@ -80,7 +80,8 @@ private:
         using lane::sit_in;
         std::optional<Key> key;  // kept when it is let go: to assign to it may take no memory
         std::size_t hash = 0;
-        bool holds = false;  // its key, and meanwhile a slot
+        bool holds = false;  // its key
+        bool sits = false;  // in its slot: while it holds a key, and from one to the next
         std::uint32_t slot = 0;
         bool comes = false;  // with the claim of box_
         key_lane* next = nullptr;  // that holds a key of the same bucket, or is spare
@@ -240,27 +241,35 @@ private:
         for (key_lane* l = bucket_of(hash); l; l = l->next) {
             if (l->hash == hash && std::equal_to<Key>()(*l->key, key)) return *l;
         }
-        let_go(or_else);
+        let_go_of_key(or_else);
         if constexpr (std::is_copy_assignable_v<Key>) or_else.key = key;
         else or_else.key.emplace(key);
         or_else.hash = hash;
         or_else.holds = true;
-        if (free_slots_.empty()) {
-            or_else.slot = slots_++;
-        } else {
-            or_else.slot = free_slots_.back();
-            free_slots_.pop_back();
-        }
-        or_else.sit_in(or_else.slot);
+        if (!or_else.sits) take_slot(or_else);
         or_else.next = std::exchange(bucket_of(hash), &or_else);
         return or_else;
     }
     void let_go(key_lane& l) noexcept {
+        let_go_of_key(l);
+        if (!std::exchange(l.sits, false)) return;
+        free_slots_.push_back(l.slot);  // there is room: for as many as there are lanes
+    }
+    void let_go_of_key(key_lane& l) noexcept {
         if (!std::exchange(l.holds, false)) return;
         key_lane** link = &bucket_of(l.hash);
         while (*link != &l) link = &(*link)->next;
         *link = l.next;
-        free_slots_.push_back(l.slot);  // there is room: for as many as there are lanes
+    }
+    POSTHASTE_NOINLINE void take_slot(key_lane& l) noexcept {
+        if (free_slots_.empty()) {
+            l.slot = slots_++;
+        } else {
+            l.slot = free_slots_.back();
+            free_slots_.pop_back();
+        }
+        l.sit_in(l.slot);
+        l.sits = true;
     }
     // Multiplicative hashing: Knuth, The Art of Computer Programming, volume 3, section 6.4.
     key_lane*& bucket_of(std::size_t hash) noexcept {
