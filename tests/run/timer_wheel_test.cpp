@@ -166,6 +166,48 @@ TEST_CASE("timer_wheel: those of one tick fire each in its time, in the order of
     CHECK(wheel.empty());
 }
 
+TEST_CASE("timer_wheel: many that come together, of which some go, fire in the order of arming") {
+    time_point now;
+    std::vector<bell*> order;
+    std::deque<bell> b;
+    timer_wheel wheel;
+    for (int i = 0; i != 200; ++i) wheel.arm(b.emplace_back(now, order), time_point(1ms));
+    std::vector<bell*> left;
+    for (std::size_t i = 0; i != 200; ++i) {
+        if (i % 3 == 0 || i > 190) wheel.disarm(b[i]);
+        else left.push_back(&b[i]);
+    }
+    CHECK(wheel.next_due() == time_point(1ms));
+    wheel.advance(time_point(1ms));
+    CHECK(order == left);
+    CHECK(wheel.empty());
+}
+
+TEST_CASE("timer_wheel: gives slots to some at a time, to none that goes before") {
+    time_point now;
+    std::vector<bell*> order;
+    std::deque<bell> b;
+    timer_wheel wheel;
+    const auto arm = [&](duration d) { wheel.arm(b.emplace_back(now, order), time_point(d)); };
+    const auto alike = [&] { return b.front().level == b.back().level; };
+    for (int i = 0; i != 1000; ++i) {
+        arm(1ms);
+        arm(1h);
+        CHECK(alike());
+        wheel.disarm(b.back());
+        wheel.disarm(b.front());
+        CHECK(wheel.empty());
+        b.clear();
+    }
+    for (int i = 0; i != 31; ++i) arm(1ms), arm(1h);
+    CHECK(alike());
+    arm(1ms), arm(1h);
+    CHECK_FALSE(alike());
+    for (bell& each : b) wheel.disarm(each);
+    CHECK(wheel.empty());
+    CHECK(wheel.next_due() == never);
+}
+
 TEST_CASE("timer_wheel: those of different ticks fire in the order of time") {
     time_point now;
     std::vector<bell*> order;
