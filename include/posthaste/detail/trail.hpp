@@ -12,7 +12,7 @@ namespace posthaste::detail {
 /// The way from `p` to `q`, in units of 16 bytes.
 inline std::int32_t trail_between(const void* p, const void* q) noexcept {
     const auto from = reinterpret_cast<std::uintptr_t>(p), to = reinterpret_cast<std::uintptr_t>(q);
-    return static_cast<std::int32_t>(static_cast<std::intptr_t>(to - from) / 16);
+    return static_cast<std::int32_t>(static_cast<std::intptr_t>(to - from) >> 4);
 }
 
 /// The way from `p` to what this thread asked about 16 times before. Only a hint: what was there
