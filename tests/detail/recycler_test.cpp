@@ -185,6 +185,24 @@ TEST_CASE("recycler: of several that were freed the last comes first, by whichev
     CHECK(freed == again);
 }
 
+TEST_CASE("recycler: the last comes first of however many, whether they are counted or not") {
+    if (address_sanitizer) return;
+    for (const std::size_t others : {std::size_t{0}, block_cache::max_bytes_kept / 65'000}) {
+        bool reversed = false;
+        on_new_thread([&] {
+            const auto large = allocate_many(others, 65'000);
+            auto freed = allocate_many(1000, 100);
+            deallocate_all(freed);
+            const auto again = allocate_many(1000, 100);
+            deallocate_all(again);
+            std::reverse(freed.begin(), freed.end());
+            reversed = freed == again;
+            deallocate_all(large);
+        });
+        CHECK(reversed);
+    }
+}
+
 TEST_CASE("recycler: blocks freed on another thread come back") {
     if (address_sanitizer) return;
     for (const std::size_t size :

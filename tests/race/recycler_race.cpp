@@ -159,16 +159,22 @@ bool counting_works() {
 }
 
 /// What is freed and allocated after the end of a thread's cache is given back as well.
-void outlives_its_cache() {
+void outlives_its_cache(std::size_t in_use, std::size_t free) {
     struct late {
         void* memory = nullptr;
+        std::vector<void*> more;
         ~late() {
             detail::deallocate(memory);
+            for (void* b : more) detail::deallocate(b, size);
             for (int i = 0; i != 3; ++i) detail::deallocate(detail::allocate(size));
         }
     };
     static thread_local late last;  // made before the cache, so destroyed after it
     last.memory = detail::allocate(size);
+    for (std::size_t i = 0; i != in_use; ++i) last.more.push_back(fresh(1));
+    std::vector<void*> blocks(free);
+    for (void*& b : blocks) b = fresh(2);
+    for (void* b : blocks) read_and_free(b);
 }
 
 /// What one thread keeps has a bound.
@@ -195,6 +201,21 @@ void gives_slabs_back() {
         else wrong.expect(needed >= half - 2 && needed < half + 10, "it kept less than 32 MiB");
         wrong.expect(given_back >= half - 2 && given_back < half + 10,
                      "what a burst needed is not given back");
+    }
+}
+/// What was freed when there were few is counted when there are many.
+void counts_what_it_kept_before() {
+    constexpr std::size_t few = 896, more = 1008, mib = 1024 * 1024;
+    std::vector<void*> before(20 * mib / (few + 64)), later(30 * mib / (more + 16));
+    for (int round = 0; round != 2; ++round) {
+        for (void*& b : before) b = fresh(1, few);
+        const long freed = deletes_here;
+        for (void* b : before) read_and_free(b, few);
+        wrong.expect(round != 0 || deletes_here == freed, "it does not keep 20 MiB");
+        for (void*& b : later) b = fresh(2, more);
+        for (void* b : later) read_and_free(b, more);
+        const long given_back = (deletes_here - freed) / 16;  // slabs have 64 KiB
+        wrong.expect(given_back >= 17 && given_back <= 19, "it does not keep 32 MiB of 50");
     }
 }
 /// A slab whose blocks are freed by two threads after its owner has ended.
@@ -236,8 +257,13 @@ int main() {
     std::thread([&] {
         if (recycles) gives_slabs_back();
     }).join();
+    std::thread([&] {
+        if (recycles) counts_what_it_kept_before();
+    }).join();
     slab_outlives_its_owner(1'000);
-    std::thread(outlives_its_cache).join();
+    std::thread(outlives_its_cache, 0, 0).join();
+    constexpr std::size_t bytes_each = 20 * 1024 * 1024, each = bytes_each / size;
+    std::thread(outlives_its_cache, each, each).join();  // with them it had more than it keeps
 
     constexpr int blocks = 30'000;
     const long used = steady_state(blocks);

@@ -21,7 +21,8 @@
 namespace posthaste::detail {
 
 // Each thread owns a cache of free blocks by size class. A block remembers the cache it came from:
-// freed on its own thread it goes back there with two plain stores. Freed on another it waits there
+// freed on its own thread it goes back there with three plain stores, and is counted with 15 others
+// of its size at a time. Freed on another it waits there
 // in a chain with others of that owner and size; a whole chain is pushed on the owner's `returned_`
 // stack at once, and the owner takes it as it is, without a look at each block: that would cost it
 // a cache line from another processor for each, one after the other. The lines of each are fetched
@@ -32,7 +33,8 @@ namespace posthaste::detail {
 // Action", 2019.) A cache outlives its thread as long as blocks of it are about. Blocks are whole
 // cache lines, header included: a small message that goes to another processor is one line.
 // Those of up to 1 KiB are carved from slabs. A thread keeps 32 MiB of free ones (one line counts
-// as that, though it has two for itself); what a burst needs beyond that is dropped as it is freed,
+// as that, though it has two for itself), and up to 15 of a size that are not counted; what a burst
+// needs beyond that is dropped as it is freed,
 // and a slab is given back with the last of its blocks.
 
 class block_cache {
@@ -63,20 +65,41 @@ public:
                                          : std::size_t{2048} << (size_class - slab_classes);
     }
 
-    /// The blocks of slabs that the thread freed last, if they are here still: they are not
-    /// counted, and in no list.
-    static auto& latest_inlined() noexcept {
-        static constinit thread_local std::array<block*, slab_classes> blocks{};
-        return blocks;
+    /// A block of a slab that its own thread has freed, from where it is used.
+    struct freed {
+        freed* next;
+        std::size_t depth;  // so many, with this
+    };
+    static constexpr freed bottom{nullptr, 0};
+    static constexpr std::size_t counted_at_once = 16;
+    /// Those of this thread by class, the latest first, and `bottom` below them all.
+    static auto& freed_inlined() noexcept {
+        static constinit thread_local auto lists = [] {
+            std::array<freed*, slab_classes> empty{};
+            empty.fill(const_cast<freed*>(&bottom));
+            return empty;
+        }();
+        return lists;
     }
-    /// Only for the owning thread, as what follows.
-    void put_latest(block* b, std::size_t size_class) noexcept {
-        POSTHASTE_ASSERT(b->size_class == size_class);
-        if (block* const before = std::exchange(latest_inlined()[size_class], b))
-            put(before, size_class);
+    /// nullptr: there is none.
+    static void* take_latest(std::size_t size_class) noexcept {
+        freed*& latest = freed_inlined()[size_class];
+        freed* const f = latest;
+        if (!f->next) return nullptr;
+        latest = f->next;
+        return f;
     }
-    /// In a block that was used before, if one is here; nullptr: out of memory. Only for the owning
-    /// thread.
+    /// False: not without counting, by put(). Only for the owning thread, as what follows.
+    static bool put_latest(void* memory, std::size_t size_class) noexcept {
+        POSTHASTE_ASSERT((static_cast<block*>(memory) - 1)->size_class == size_class);
+        freed*& latest = freed_inlined()[size_class];
+        const std::size_t depth = latest->depth + 1;
+        if (depth % counted_at_once == 0) return false;
+        latest = ::new (memory) freed{latest, depth};
+        return true;
+    }
+    /// In a block that came back from elsewhere, or a new one; nullptr: out of memory. The latest
+    /// ones come first: see above.
     void* allocate(std::size_t size_class) noexcept {
         block* const b = free_[size_class];
         if (!b) return allocate_elsewhere(size_class);
@@ -87,13 +110,23 @@ public:
     }
 
     /// Only for the owning thread.
-    void put(block* b, std::size_t size_class) noexcept {
-        const std::size_t kept = kept_ + b->bytes;
-        if (kept > max_bytes_kept) return drop(b);
-        kept_ = kept;
-        free_links& l = set_free(b);
-        l.next = std::exchange(free_[size_class], b);
-        l.ahead = b;  // what was freed here is in this processor's cache
+    POSTHASTE_NOINLINE void put(block* b) noexcept {
+        const std::size_t size_class = b->size_class, bytes = b->bytes;
+        if (size_class >= slab_classes) {
+            if (!fits(bytes)) return drop(b);
+            kept_ += bytes;
+            free_links& l = set_free(b);
+            l.next = std::exchange(free_[size_class], b);
+            l.ahead = b;  // what was freed here is in this processor's cache
+        } else {
+            freed*& latest = freed_inlined()[size_class];
+            const std::size_t depth = latest->depth + 1;
+            if (depth % counted_at_once == 0) {
+                if (!fits(counted_at_once * bytes)) return drop(b);
+                counted_ += counted_at_once * bytes;
+            }
+            latest = ::new (b + 1) freed{latest, depth};
+        }
     }
 
     /// Of another cache: keeps it here until there are some more for that one. Only for the owning
@@ -121,8 +154,8 @@ public:
     void end() noexcept {
         give_all_back();
         collect();
-        for (block*& b : latest_inlined()) {
-            if (b) drop(std::exchange(b, nullptr));
+        for (std::size_t c = 0; c != slab_classes; ++c) {
+            while (void* const memory = take_latest(c)) drop(static_cast<block*>(memory) - 1);
         }
         for (std::size_t c = 0; c != classes; ++c) {
             drop_chain(free_[c]);
@@ -235,6 +268,20 @@ private:
             }
         }
     }
+    // Is there room for so many more? What was counted may have gone; it is counted again when
+    // there seems to be none, but not each time.
+    POSTHASTE_NOINLINE bool fits(std::size_t bytes) noexcept {
+        if (kept_ + counted_ + bytes <= max_bytes_kept) return true;
+        if (refused_++ % counted_at_once != 0) return false;
+        counted_ = 0;
+        for (std::size_t c = 0; c != slab_classes; ++c) {
+            const std::size_t depth = freed_inlined()[c]->depth;
+            counted_ += (depth - depth % counted_at_once) * bytes_of(c);
+        }
+        if (kept_ + counted_ + bytes > max_bytes_kept) return false;
+        refused_ = 0;
+        return true;
+    }
     block* anew(std::size_t size_class, std::size_t bytes) noexcept {
         if (size_class < slab_classes)
             return slabs_[size_class].carve(this, size_class, bytes,
@@ -263,7 +310,7 @@ private:
             block* const chain = static_cast<block*>(list);
             list = links(chain).next_chain;
             const std::size_t bytes = links(chain).count * chain->bytes;
-            if (kept_ + bytes > max_bytes_kept) {
+            if (!fits(bytes)) {
                 drop_chain(chain);
             } else {
                 kept_ += bytes;
@@ -288,6 +335,8 @@ private:
     std::array<slabs, slab_classes> slabs_;
     std::array<block*, classes> chains_{};  // that came back, and are not begun
     std::size_t kept_ = 0;  // bytes in free_ and chains_
+    std::size_t counted_ = 0;  // of those that this thread has freed, so many or fewer
+    std::size_t refused_ = 0;  // times that there was no room, in a row
     std::size_t abroad_ = 0;  // blocks that exist, here or in use
 
     // returned_: a stack of chains; or `this`, once the owner has ended.
@@ -311,6 +360,7 @@ struct block_cache_guard {
     ~block_cache_guard() {
         thread_state& here = this_thread();
         here.blocks_ended = true;
+        here.own_blocks = &no_blocks;
         if (block_cache* cache = std::exchange(here.blocks, nullptr)) cache->end();
     }
 };
@@ -319,7 +369,9 @@ POSTHASTE_NOINLINE inline block_cache* make_block_cache(thread_state& here) noex
     if (here.blocks_ended) return nullptr;
     static thread_local block_cache_guard guard;
     static_cast<void>(&guard);
-    return here.blocks = ::new (std::nothrow) block_cache;
+    block_cache* const made = ::new (std::nothrow) block_cache;
+    if (made) here.own_blocks = made;
+    return here.blocks = made;
 }
 
 inline constexpr bool recycles = !address_sanitizer;  // a sanitizer wants to see each block
@@ -345,8 +397,7 @@ POSTHASTE_NOINLINE inline void* allocate_another(std::size_t size,
 /// As the next one, of this class, which holds it.
 POSTHASTE_OF_THIS_THREAD void* allocate(std::size_t size, std::size_t size_class) noexcept {
     if (recycles && size <= block_cache::largest_fine) {
-        block*& latest = block_cache::latest_inlined()[size_class];
-        if (block* const b = std::exchange(latest, nullptr)) return b + 1;
+        if (void* const latest = block_cache::take_latest(size_class)) return latest;
     }
     return allocate_another(size, size_class);
 }
@@ -356,31 +407,27 @@ POSTHASTE_OF_THIS_THREAD void* allocate(std::size_t size) noexcept {
     return allocate(size, block_cache::class_of(size));
 }
 
+POSTHASTE_NOINLINE inline void deallocate_rarely(block* b) noexcept {
+    if (!b->owner) return ::operator delete(b);
+    if (block_cache* const mine = make_block_cache(this_thread_inlined())) mine->put_aside(b);
+    else block_cache::give_one_back(b);
+}
 /// Takes back what allocate() gave, on any thread; nullptr is ignored.
 POSTHASTE_NOINLINE inline void deallocate(void* memory) noexcept {
     if (!memory) return;
     block* const b = static_cast<block*>(memory) - 1;
-    block_cache* const owner = b->owner;
-    if (!owner) return ::operator delete(b);
-    thread_state& here = this_thread_inlined();
-    if (owner == here.blocks) {
-        const std::size_t size_class = b->size_class;
-        return size_class < block_cache::slab_classes ? owner->put_latest(b, size_class)
-                                                      : owner->put(b, size_class);
-    }
-    if (block_cache* const mine = here.blocks ? here.blocks : make_block_cache(here))
-        mine->put_aside(b);
-    else block_cache::give_one_back(b);
+    block_cache* const mine = this_thread_inlined().blocks;
+    if (!mine || !b->owner) deallocate_rarely(b);
+    else if (b->owner == mine) mine->put(b);
+    else mine->put_aside(b);
 }
 /// The same of memory for `size`, which is some, had of that class.
 POSTHASTE_OF_THIS_THREAD void deallocate(void* memory, std::size_t size,
                                          std::size_t size_class) noexcept {
-    block* const b = static_cast<block*>(memory) - 1;
-    block_cache* const mine = this_thread_inlined().blocks;
-    if (size > block_cache::largest_fine || !mine) deallocate(memory);
-    else if (b->owner == mine) mine->put_latest(b, size_class);
-    else if (b->owner) mine->put_aside(b);
-    else deallocate(memory);
+    const void* const owner = (static_cast<block*>(memory) - 1)->owner;
+    if (size > block_cache::largest_fine || owner != this_thread_inlined().own_blocks ||
+        !block_cache::put_latest(memory, size_class))
+        deallocate(memory);
 }
 POSTHASTE_OF_THIS_THREAD void deallocate(void* memory, std::size_t size) noexcept {
     deallocate(memory, size, block_cache::class_of(size));

@@ -10,6 +10,8 @@ namespace posthaste::detail {
 
 class block_cache;
 
+inline constexpr char no_blocks = 0;  ///< its address is that of no block_cache
+
 /// One a thread, trivially destructible, so usable before any constructor and after every
 /// destructor of the thread. Never holds anything that belongs to a coroutine; `started` says which
 /// one, to be compared, not to be touched.
@@ -21,6 +23,7 @@ struct thread_state {
     const void* started = nullptr;  ///< the latest of those: see promise_base
     const void* dropping = nullptr;  ///< the innermost endpoint_core::dropping
     block_cache* blocks = nullptr;  ///< recycled memory
+    const void* own_blocks = &no_blocks;  ///< the same; there is none: the address of none
     bool blocks_ended = false;  ///< the thread is past the end of its cache
     unsigned trail_next = 0;  ///< the place in `trail` that is written next
     std::array<std::uintptr_t, 16> trail{};  ///< see trail.hpp
