@@ -218,3 +218,10 @@ TEST_CASE(
     CHECK_FALSE(box.queued());
     CHECK_FALSE(box.claim_soon(1'000'000'000));
 }
+
+TEST_CASE("mailbox: what senders count takes no line more than the word they write to") {
+    mailbox queue;
+    const auto at = reinterpret_cast<std::uintptr_t>(&queue.counts()) % detail::cache_line;
+    CHECK(at != 0);  // there is the word
+    CHECK(at + sizeof(senders_counts) <= detail::cache_line);
+}

@@ -194,3 +194,10 @@ TEST_CASE("work_queue: no letter waits while a place is free, whatever the order
         CHECK(wrong == 0);
     }
 }
+
+TEST_CASE("work_queue: what senders count takes no line more than the word they write to") {
+    work_queue queue(1);
+    const auto at = reinterpret_cast<std::uintptr_t>(&queue.counts()) % detail::cache_line;
+    CHECK(at != 0);  // there is the word
+    CHECK(at + sizeof(senders_counts) <= detail::cache_line);
+}

@@ -118,3 +118,18 @@ TEST_CASE("ledger: what is refused or late is counted beside, and the latest rep
     CHECK(a.late_by == 3ms);
     CHECK(a.accepted == 0);
 }
+
+TEST_CASE("ledger: what senders count may stand elsewhere") {
+    senders_counts beside;
+    ledger l(1);
+    l.count_at(beside);
+    CHECK(l.accept_if_room() == 1);
+    CHECK(l.accept_if_room() == 0);
+    l.to_lane();
+    CHECK(l.accept_if_room() == 2);
+    l.refuse();
+    CHECK(beside.accepted == 2);
+    CHECK(beside.known_gone == 1);
+    CHECK(beside.refused == 1);
+    CHECK(l.counts({}, 0).accepted == 2);
+}

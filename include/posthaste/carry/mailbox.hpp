@@ -6,6 +6,7 @@
 #include <posthaste/detail/config.hpp>
 #include <posthaste/detail/trail.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <utility>
 
@@ -17,6 +18,14 @@ struct letter {
     /// From here to what its sender put shortly before, in 16 bytes. 0: put() finds out. Once
     /// taken, to what is read soon.
     std::int32_t trail = 0;
+};
+
+/// What those who put letters count; how, is told in ledger. It stands beside the word that each of
+/// them writes to, so that only one line has to come over.
+struct senders_counts {
+    std::atomic<std::uint64_t> accepted = 0;
+    std::atomic<std::uint64_t> known_gone = 0;  ///< what they last saw to have left, or less
+    std::atomic<std::uint64_t> refused = 0;
 };
 
 namespace detail {
@@ -129,6 +138,7 @@ public:
     bool idle() const noexcept {
         return word_.load(std::memory_order_acquire) & idle_bit;  // (5)
     }
+    senders_counts& counts() noexcept { return counts_; }
 
 private:
     static constexpr std::uintptr_t idle_bit = 1, shut_bit = 2, bits = 3;
@@ -161,6 +171,7 @@ private:
     // relaxed: a first look, checked by a read-modify-write; shut(), which hands over nothing: as a
     // read-modify-write it leaves the others' hand-overs whole; a put() is before it, or refused.
     alignas(detail::cache_line) typename Atomics::template atomic<std::uintptr_t> word_ = idle_bit;
+    senders_counts counts_;
     // Taken and turned round; guarded by the claim. Away from what senders write.
     alignas(detail::cache_line) letter* out_ = nullptr;
 };

@@ -102,6 +102,7 @@ public:
         const std::lock_guard guard(lock_);
         return places_ == 1 && vacant();
     }
+    senders_counts& counts() noexcept { return counts_; }
 
 private:
     static constexpr std::uintptr_t vacant_bit = 1, shut_bit = 2, bits = 3;
@@ -146,6 +147,7 @@ private:
     // read-modify-writes they leave the others' hand-overs whole.
     const std::uint32_t max_places_;
     alignas(detail::cache_line) std::atomic<std::uintptr_t> word_ = vacant_bit;
+    senders_counts counts_;
     alignas(detail::cache_line) mutable detail::spin_lock lock_;
     std::uint32_t places_ = 1;  // guarded by lock_: of readers, and the vacant one
     letter* out_ = nullptr;  // guarded by lock_: taken and turned round

@@ -349,6 +349,8 @@ protected:
     virtual bool enqueue(envelope& e) noexcept = 0;
     /// The next message for this lane; nullptr: none now.
     virtual envelope* take(lane& l) noexcept = 0;
+    /// Where enqueue() puts it, all who do so count, too. Before it is used.
+    void count_at(senders_counts& c) noexcept { ledger_.count_at(c); }
     /// What enqueue() does is put() of this mailbox, which `reader` reads: so it takes no virtual
     /// call. Before it is used, as the next.
     void put_straight(mailbox& box, work& reader) noexcept { straight_ = {&box, &reader, false}; }

@@ -44,6 +44,7 @@ public:
           evicts_(mode.full() == when_full::drop_oldest),
           waits_(mode.full() == when_full::wait),
           key_of_(mode.key_of()) {
+        count_at(box_.counts());
         put_straight(box_, comer_);
     }
 

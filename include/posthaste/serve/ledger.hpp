@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/base/clock.hpp>
+#include <posthaste/carry/mailbox.hpp>
 #include <posthaste/detail/cache_line.hpp>
 #include <posthaste/detail/config.hpp>
 #include <posthaste/serve/account.hpp>
@@ -32,31 +33,35 @@ public:
     explicit ledger(std::size_t capacity) noexcept : capacity_(capacity) {}
     ledger(const ledger&) = delete;
 
+    /// What senders count is there from now on. Before it is used.
+    void count_at(senders_counts& beside) noexcept { senders_ = &beside; }
+
     std::size_t capacity() const noexcept { return capacity_; }
 
     /// One more, if there is room: the how-manieth it is; 0: there is none. Not by adding and
     /// taking back: somebody else would find the queue full meanwhile, and wait for room that is
     /// there.
     std::uint64_t accept_if_room() noexcept {
-        std::uint64_t seen = accepted_.load(std::memory_order_relaxed);
+        number& accepted = senders_->accepted;
+        std::uint64_t seen = accepted.load(std::memory_order_relaxed);
         do {
-            if (is_full(seen, known_gone_.load(std::memory_order_acquire)) &&  // (4)
+            if (is_full(seen, senders_->known_gone.load(std::memory_order_acquire)) &&  // (4)
                 !has_room(seen)) {
                 return 0;
             }
-        } while (!accepted_.compare_exchange_weak(seen, seen + 1, std::memory_order_release,  // (3)
-                                                  std::memory_order_relaxed));
+        } while (!accepted.compare_exchange_weak(seen, seen + 1, std::memory_order_release,  // (3)
+                                                 std::memory_order_relaxed));
         return seen + 1;
     }
     /// One more, whether there is room or not: the how-manieth it is.
     std::uint64_t accept() noexcept {
-        return accepted_.fetch_add(1, std::memory_order_relaxed) + 1;
+        return senders_->accepted.fetch_add(1, std::memory_order_relaxed) + 1;
     }
     /// One that was counted is not in the queue, after all.
-    void not_accepted() noexcept { accepted_.fetch_sub(1, std::memory_order_relaxed); }
+    void not_accepted() noexcept { senders_->accepted.fetch_sub(1, std::memory_order_relaxed); }
 
-    void refuse() noexcept { add(refused_); }
-    void not_refused() noexcept { refused_.fetch_sub(1, std::memory_order_relaxed); }
+    void refuse() noexcept { add(senders_->refused); }
+    void not_refused() noexcept { senders_->refused.fetch_sub(1, std::memory_order_relaxed); }
 
     /// A message has left the queue, and a lane has it.
     void to_lane() noexcept { leave(to_lanes_); }
@@ -87,11 +92,11 @@ public:
     std::uint64_t gone() const noexcept { return gone(std::memory_order_relaxed); }
 
     account counts(const lanes& l, std::uint64_t redelivered) const noexcept {
-        // All of one moment: what was seen before the look at `accepted_` is the same after it.
+        // All of one moment: what was seen before the look at `accepted` is the same after it.
         moment m = look();
         std::uint64_t queued = 0;
         for (int looks = 0;; ++looks) {
-            queued = accepted_.load(std::memory_order_acquire);  // (3)
+            queued = senders_->accepted.load(std::memory_order_acquire);  // (3)
             const moment after = look();
             if (after == m || looks == 1000) break;
             m = after;
@@ -132,7 +137,7 @@ private:
     POSTHASTE_NOINLINE bool has_room(std::uint64_t accepted) noexcept {
         const std::uint64_t now = gone(std::memory_order_seq_cst);  // (1)
         if (is_full(accepted, now)) return false;
-        known_gone_.store(now, std::memory_order_release);  // (4)
+        senders_->known_gone.store(now, std::memory_order_release);  // (4)
         return true;
     }
     static void add(number& n) noexcept { n.fetch_add(1, std::memory_order_relaxed); }
@@ -158,7 +163,7 @@ private:
         account a;
         a.handled = l.handled, a.failed = l.failed, a.expired = l.expired;
         a.dropped = l.dropped + m.dropped;
-        a.refused = refused_.load(std::memory_order_relaxed);
+        a.refused = senders_->refused.load(std::memory_order_relaxed);
         a.redelivered = redelivered;
         a.late = late_.load(std::memory_order_relaxed);
         a.late_by = duration(late_by_.load(std::memory_order_relaxed));
@@ -176,11 +181,10 @@ private:
     // (4) hands that on from sender to sender. The value may be too small: then all are asked.
     // (5) releases to an account that a place had been accepted before it was granted. That it was
     //     used or given back before it was taken, (2) does.
-    // relaxed: the other counters; each is exact, their sum at rest. A first look at accepted_,
+    // relaxed: the other counters; each is exact, their sum at rest. A first look at accepted,
     // checked by a read-modify-write.
-    alignas(detail::cache_line) number accepted_ = 0;  // through the queue; the senders'
-    number known_gone_ = 0;  // what senders last saw of gone(), or less
-    number refused_ = 0;
+    alignas(detail::cache_line) senders_counts own_;  // of a ledger that is told of no others
+    senders_counts* senders_ = &own_;
     const std::size_t capacity_;
     alignas(detail::cache_line) number to_lanes_ = 0;  // the readers'
     number to_the_lane_ = 0;

@@ -28,6 +28,7 @@ public:
           waits_(mode.full() == when_full::wait),
           queue_(static_cast<std::uint32_t>(mode.count())),
           free_((mode.count() + 63) / 64) {
+        count_at(queue_.counts());
         for (std::size_t i = 0; i != mode.count(); ++i) {
             lanes_.emplace_back(*this, i);
             free_[i / 64].fetch_or(bit(i), std::memory_order_relaxed);

@@ -25,6 +25,7 @@ public:
         : endpoint_core(std::move(name), at, dead, std::move(h), mode.capacity(), mode.full()),
           evicts_(mode.full() == when_full::drop_oldest),
           reentry_(mode.is_reentrant() ? detail::make_owned<reentry>(*this) : nullptr) {
+        count_at(box_.counts());
         if (!evicts_ && !reentry_) go_straight(box_, lane_);
     }
 
