@@ -73,7 +73,9 @@ public:
           caller_(r.caller),
           by_(caller_->under->lane_) {}
     /// Then, on its caller's thread. As begin().
-    bool go_on_standing(frame& f) noexcept { return stand(f, request_->deadline, allowance_); }
+    POSTHASTE_NOINLINE bool go_on_standing(frame& f) noexcept {
+        return stand(f, request_->deadline, allowance_);
+    }
 
     call_site(const address& to, envelope* e, request* r, duration allowance) noexcept
         : to_(to), envelope_(e), request_(r), allowance_(allowance) {}
@@ -91,14 +93,8 @@ public:
           envelope_(std::exchange(not_yet.envelope_, nullptr)),
           request_(not_yet.request_),
           allowance_(not_yet.allowance_) {}
-    ~call_site() {
-        if (stage_ == stage::under_way) {  // the caller's frame is destroyed where it stands
-            disarm();
-            if (request_->cell.settle(ending::cancelled).won) withdraw();
-            leave();
-        } else if (stage_ == stage::not_begun && envelope_) {
-            envelope_->destroy();
-        }
+    POSTHASTE_ALWAYS_INLINE ~call_site() {
+        if (stage_ == stage::under_way || stage_ == stage::not_begun) drop();
     }
 
     /// True: the caller is suspended, and may have gone on elsewhere already.
@@ -124,18 +120,15 @@ public:
         by_ = f.under->lane_;
         if (by_ && request_->chain.empty()) by_->lead(request_->chain);
         if (!by_ || !by_->ends_before(*endpoint_)) kept_ = to_.owner.lock();
-        if (!by_ || request_->only_room || !endpoint_->held_by(request_->chain))
-            return queue(f, when_due(f));
-        // The handlers that wait for this call hold all lanes that could take it.
-        if (!endpoint_->reentrant()) {
+        // Do the handlers that wait for this call hold all lanes that could take it?
+        const bool held = by_ && !request_->only_room && endpoint_->held_by(request_->chain);
+        if (held && !endpoint_->reentrant()) {
             endpoint_->count_refused();
             return refuse(code::would_deadlock);
         }
         const time_point due = when_due(f);
         request_->deadline = due;
-        if (!endpoint_->reenter(*envelope_)) return refuse(code::closed);
-        stage_ = stage::under_way;
-        return stand(f, due);
+        return (held ? go_back_in() : queue()) && stand(f, due);
     }
 
     /// How it ended, at the caller's, once. False: there is no answer in the envelope; ask why().
@@ -204,7 +197,7 @@ private:
         if (begun) request_->where->cancel(envelope_);
         return f;
     }
-    time_point when_due(const frame& f) noexcept {
+    POSTHASTE_ALWAYS_INLINE time_point when_due(const frame& f) noexcept {
         const time_point bound = f.under->deadline();
         if (allowance_ == forever && !request_->watch) return bound;
         // Of a second nobody misses a fiftieth; an exact look at the clock costs as much as a send.
@@ -213,8 +206,13 @@ private:
         return std::min(bound, saturating_add(request_->asked_at, allowance_));
     }
 
-    bool queue(frame& f, time_point due) noexcept {
-        request_->deadline = due;
+    // True, as of the next: its caller is to stand still.
+    bool go_back_in() noexcept {
+        if (!endpoint_->reenter(*envelope_)) return refuse(code::closed);
+        stage_ = stage::under_way;
+        return true;
+    }
+    bool queue() noexcept {
         if (request_->watch) {
             retry_after_ = request_->watch->turn_away(request_->asked_at);
             if (retry_after_ > duration::zero()) {
@@ -224,26 +222,29 @@ private:
         }
         if (!request_->only_room && endpoint_->queue_at_once(*envelope_, *request_)) {
             stage_ = stage::under_way;
-            return stand(f, due);
+            return true;
         }
+        return put();
+    }
+    POSTHASTE_NOINLINE bool put() noexcept {
         switch (endpoint_->put(*envelope_, true)) {
             case endpoint_core::admission::overloaded:
                 return refuse(code::overloaded, "the queue is full");
             case endpoint_core::admission::closed: return refuse(code::closed);
             case endpoint_core::admission::accepted:
                 stage_ = stage::under_way;
-                if (request_->only_room) return false;
-                break;
+                return !request_->only_room;
             case endpoint_core::admission::waiting:
                 if (endpoint_->held_by(request_->chain) && endpoint_->take_back(*envelope_))
                     return refuse(code::would_deadlock);  // who would make room waits for it
                 stage_ = stage::under_way;
                 break;
         }
-        return stand(f, due);
+        return true;
     }
     // `allowance`: besides, of a handler that was begun; it may run elsewhere by now, and ask.
-    bool stand(frame& f, time_point due, duration allowance = forever) noexcept {
+    POSTHASTE_ALWAYS_INLINE bool stand(frame& f, time_point due,
+                                       duration allowance = forever) noexcept {
         home& at = *f.at;
         stood_.emplace(*this);
         f.park(request_->only_room ? "room at" : "a reply from", to_.name);
@@ -266,6 +267,16 @@ private:
         if (!stood_) return;
         stood_->stop.disarm();
         stood_->due.disarm(*caller_->at);
+    }
+    // Of one that was not made, or whose caller's frame is destroyed where it stands.
+    POSTHASTE_NOINLINE void drop() noexcept {
+        if (stage_ == stage::under_way) {
+            disarm();
+            if (request_->cell.settle(ending::cancelled).won) withdraw();
+            leave();
+        } else if (envelope_) {
+            envelope_->destroy();
+        }
     }
     // The caller has given up: the handler is asked to stop, or never started.
     void withdraw() noexcept {

@@ -866,30 +866,37 @@ inline bool lane::begin(envelope& e, request& r) noexcept {
     r.where = this;
     if (r.deadline != never || r.watch) {
         const time_point now = r.watch ? of.home().now() : now_or_before(r.deadline);
-        if (r.deadline <= now) {
-            frame& caller = *r.caller;
-            const auto verdict = r.cell.settle(ending::expired);
-            if (verdict.won && verdict.waiting) caller.wake();
-        } else if (r.watch) {
-            const duration later = r.watch->turn_down(now, now - r.asked_at);
-            if (later > duration::zero()) return turned_down(e, later), false;
-        }
+        if (r.deadline <= now) come_late(r);
+        else if (r.watch && turned_down(e, r, now)) return false;
         r.begun_at = now;
         began_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
     }
     if (r.cell.begin()) return true;
-    put_down(e);
-    count(r.cell.how() == ending::expired ? tally_.expired : tally_.dropped);
-    if (r.cell.handler_leaves()) e.destroy();
+    not_begun(e, r);
     return false;
 }
 
-inline void lane::turned_down(envelope& e, duration retry_after) noexcept {
+POSTHASTE_NOINLINE inline void lane::come_late(request& r) noexcept {
+    frame& caller = *r.caller;
+    const auto verdict = r.cell.settle(ending::expired);
+    if (verdict.won && verdict.waiting) caller.wake();
+}
+
+POSTHASTE_NOINLINE inline void lane::not_begun(envelope& e, request& r) noexcept {
+    put_down(e);
+    count(r.cell.how() == ending::expired ? tally_.expired : tally_.dropped);
+    if (r.cell.handler_leaves()) e.destroy();
+}
+
+POSTHASTE_NOINLINE inline bool lane::turned_down(envelope& e, request& r, time_point now) noexcept {
+    const duration later = r.watch->turn_down(now, now - r.asked_at);
+    if (later <= duration::zero()) return false;
     put_down(e);
     count(tally_.dropped);
     failure f = detail::failure_at(of.name(), code::overloaded, effect::none,
                                    "it had waited too long in an overloaded queue");
-    of.settle(e, std::move(f.retry_after(retry_after)));
+    of.settle(e, std::move(f.retry_after(later)));
+    return true;
 }
 
 inline void lane::prepare(envelope& e, request& r, time_point bound, duration allowance) noexcept {

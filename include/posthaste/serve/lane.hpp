@@ -142,7 +142,9 @@ private:
     bool begin(envelope& e, request& r) noexcept;
     template <typename Called, typename Answer>
     void hand_over(Called& e, Answer& answer) noexcept;
-    void turned_down(envelope& e, duration retry_after) noexcept;
+    void come_late(request& r) noexcept;
+    void not_begun(envelope& e, request& r) noexcept;
+    bool turned_down(envelope& e, request& r, time_point now) noexcept;
     message_id identify(message_id* kept) noexcept;
     void take_up(envelope& e, time_point bound) noexcept;
     void put_down(const envelope& e) noexcept;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/detail/atomics.hpp>
+#include <posthaste/detail/config.hpp>
 
 namespace posthaste {
 
@@ -87,7 +88,7 @@ private:
                                               std::memory_order_relaxed));
         return {true, (seen & waiting) != 0, (seen & begun) != 0};
     }
-    bool leave(unsigned side) noexcept {
+    POSTHASTE_ALWAYS_INLINE bool leave(unsigned side) noexcept {
         const unsigned other = side == caller_left ? handler_left : caller_left;
         if (word_.load(std::memory_order_acquire) & other) return true;  // (5)
         return word_.fetch_or(side, std::memory_order_acq_rel) & other;  // (6)
