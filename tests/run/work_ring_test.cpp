@@ -35,6 +35,7 @@ TEST_CASE("work_ring: several are put together, up to all that there is room for
     for (const std::uint32_t first : {1u, 100u, work_ring::capacity}) {
         ring.put(pieces.first(first));
         CHECK(ring.room() == work_ring::capacity - first);
+        CHECK(ring.size() == first);
         ring.put(pieces.subspan(first));
         CHECK(ring.room() == 0);
         for (work& each : w) REQUIRE(ring.take() == &each);

@@ -9,6 +9,7 @@
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/run/bundle.hpp>
 #include <posthaste/run/executor.hpp>
+#include <posthaste/run/hesitation.hpp>
 #include <posthaste/run/injection_queue.hpp>
 #include <posthaste/run/next_slot.hpp>
 #include <posthaste/run/pool_clock.hpp>
@@ -29,9 +30,10 @@
 namespace posthaste {
 
 /// Runs work on n threads, and one more that sleeps until timers are due. A worker looks for work
-/// in its next-up slot, its own ring, the queue for everybody, the rings of the others; then it
-/// spins a little, less if that has not paid lately, and not at all if it has slept long each time;
-/// then it sleeps. An idle pool uses no processor time.
+/// in its next-up slot, its own ring, the queue for everybody, the rings of the others, where it
+/// leaves a few pieces to their owner for a microsecond or two; then it spins a little, less if
+/// that has not paid lately, and not at all if it has slept long each time; then it sleeps. An idle
+/// pool uses no processor time.
 ///
 /// Ordering   none between pieces of work. What comes from outside takes turns with a busy worker's
 ///            own: one piece after 61 of them, or, where those have taken longer of late, after
@@ -128,7 +130,7 @@ public:
         const on_stage here_now(*workers_.front());
         worker& w = *workers_.front();
         for (const auto& other : workers_) other->next.hold_up();
-        while (work* next = w.find()) w.run(*next);
+        while (work* next = w.find_any()) w.run(*next);
     }
     bool idle_here() const noexcept override { return joined_ && !here(); }
 
@@ -179,6 +181,13 @@ private:
             in_a_row = 0;
             if (work* w = alone ? ring.take_alone() : ring.take()) return fetch_ahead(), w;
             if (work* w = next.take()) return w;
+            at_others.begin();
+            return look_around();
+        }
+        // The same, and nothing is left to others: they have ended.
+        work* find_any() noexcept {
+            if (work* w = find()) return w;
+            at_others.end();
             return look_around();
         }
         // Now and then the others come first, so that none waits for ever: every millisecond, or
@@ -203,14 +212,18 @@ private:
             const std::size_t n = pool.workers_.size();
             for (std::size_t i = 1; i < n; ++i) {
                 worker& other = *pool.workers_[(index + i) % n];
-                if (work* w = ring.steal_from(other.ring)) {
-                    // for a moment the rest was in no ring: who looked then may have gone to sleep
-                    if (!ring.empty()) pool.sleepers_.work_is_there();
-                    return w;
+                if (!at_others.leaves(other.ring.size())) {
+                    if (work* w = ring.steal_from(other.ring)) return stolen(*w);
                 }
                 if (work* w = other.next.steal()) return w;
             }
+            at_others.looked();
             return nullptr;
+        }
+        work* stolen(work& w) noexcept {
+            // for a moment the rest was in no ring: who looked then may have gone to sleep
+            if (!ring.empty()) pool.sleepers_.work_is_there();
+            return &w;
         }
         void run(work& w) noexcept {
             detail::this_thread().depth = 0;
@@ -225,6 +238,7 @@ private:
         unsigned turns = 0;  // since it looked into the shared queue first
         unsigned patience = 61;  // so many turns from one such look to the next
         time_point looked_at = pool.now();
+        hesitation at_others;  // rings, as it looks there
         unsigned in_a_row = 0;  // pieces of work taken from `next`
         unsigned spin_limit = 64;
         unsigned long_sleeps = 0;  // in a row

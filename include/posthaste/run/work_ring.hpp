@@ -136,6 +136,10 @@ public:
         }
     }
 
+    /// How many there are; to others only a hint.
+    std::uint32_t size() const noexcept {
+        return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed);
+    }
     bool empty() const noexcept {
         const std::uint32_t tail = tail_.load(std::memory_order_seq_cst);  // (5)
         return tail == head_.load(std::memory_order_relaxed);
