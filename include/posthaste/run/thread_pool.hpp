@@ -192,7 +192,7 @@ private:
         }
         // Now and then the others come first, so that none waits for ever: every millisecond, or
         // every 61st turn; every other one at most, or its own work would wait for ever.
-        void become_patient() noexcept {
+        POSTHASTE_NOINLINE void become_patient() noexcept {
             constexpr duration::rep aim = duration(std::chrono::milliseconds(1)).count();
             const time_point t = pool.now();
             const duration::rep took = std::max<duration::rep>((t - looked_at).count(), 1);
