@@ -227,8 +227,8 @@ bug(frames_left_at_shutdown
 bug(deadline_not_checked_at_dequeue
   about "a call that has expired in the queue is started"
   header serve/endpoint_core.hpp
-  find [==[if (r.deadline <= now) {]==]
-  replace [==[if (false) {]==]
+  find [==[if (r.deadline <= now) come_late(r);]==]
+  replace [==[if (false) come_late(r);]==]
   program plain/bus_ends)
 bug(posted_call_not_counted
   about "a call that is posted itself counts as queued for ever"
