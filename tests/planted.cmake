@@ -240,8 +240,8 @@ bug(posted_call_not_counted
 bug(posted_call_without_claim
   about "a call is posted itself although another one is at work"
   header serve/endpoint_core.hpp
-  find [==[!straight_.taken_from || !straight_.box->claim()]==]
-  replace [==[!straight_.taken_from]==]
+  find [==[!taken_straight_from_ || !straight_.box->claim()]==]
+  replace [==[!taken_straight_from_]==]
   program race/call_race)
 bug(outbox_of_a_failed_attempt
   about "what a handler held is sent, although it has failed"

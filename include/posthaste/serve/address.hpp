@@ -19,7 +19,7 @@ class schedule;
 struct address {
     address(std::string n, executor& h, const std::atomic<bool>& d, duration allowed,
             std::weak_ptr<const void> keeper) noexcept
-        : name(std::move(n)), home(h), draining(d), deadline(allowed), owner(std::move(keeper)) {}
+        : home(h), draining(d), deadline(allowed), name(std::move(n)), owner(std::move(keeper)) {}
 
     /// Where a message of this type goes, and how it is handled there; or why it cannot go.
     struct route {
@@ -49,16 +49,16 @@ struct address {
                (draining.load(std::memory_order_relaxed) && !home.here());
     }
 
-    const std::string name;
     executor& home;
     const std::atomic<bool>& draining;  // relaxed: the endpoints are shut for certain later
-    const duration deadline;  ///< of a call, where its client says nothing else
-    const std::weak_ptr<const void> owner;  ///< what this is a part of
-    schedule* later = nullptr;  ///< the bus's, set when this is made
-    mutable lazy_endpoint endpoint;  ///< made by whoever sends first
     // The bus was destroyed. relaxed: whoever finds it set touches nothing, whoever misses it finds
     // the endpoint shut.
     std::atomic<bool> gone = false;
+    mutable lazy_endpoint endpoint;  ///< made by whoever sends first
+    const duration deadline;  ///< of a call, where its client says nothing else
+    const std::string name;
+    const std::weak_ptr<const void> owner;  ///< what this is a part of
+    schedule* later = nullptr;  ///< the bus's, set when this is made
 };
 
 }  // namespace posthaste

@@ -68,14 +68,16 @@ public:
 
     endpoint_core(std::string name, executor& at, dead_letters& dead, detail::owned<handler> h,
                   std::size_t capacity, when_full full) noexcept
-        : name_(std::move(name)),
-          home_(at),
-          watched_(at.watches()),
-          dead_(dead),
-          table_(h->entries()),
-          handler_(std::move(h)),
+        : home_(at),
+          table_(h->entries().data()),
           full_(full),
-          ledger_(capacity) {}
+          watched_(at.watches()),
+          table_size_(h->entries().size()),
+          name_(std::move(name)),
+          dead_(dead),
+          ledger_(capacity) {
+        handler_ = std::move(h);
+    }
     endpoint_core(const endpoint_core&) = delete;
     virtual ~endpoint_core() = default;
 
@@ -85,7 +87,7 @@ public:
         again_ = detail::make_owned<redeliveries>(home_, how);
     }
     /// Before it is used. Without a keeper it lives as long as the bus.
-    void kept_by(endpoint_keeper& k) noexcept { keeper_ = &k; }
+    void kept_by(endpoint_keeper& k) noexcept { keeper_ = &k, kept_ = true; }
     /// Nothing is requeued to it any more, once this returns. To be asked for before it is
     /// destroyed, while all of it is there still.
     void disown_letters() noexcept { dead_.forget(*this); }
@@ -98,10 +100,10 @@ public:
     /// How a message of this type is handled here; nullptr: not at all.
     const handler::entry* find(const detail::message_type& type) const noexcept {
         if (only().type == &type) return &only();
-        return table_.size() == 1 ? nullptr : find_further(type);
+        return table_size_ == 1 ? nullptr : find_further(type);
     }
     /// Requires   it takes one type of message; else the first of them.
-    const handler::entry& only() const noexcept { return table_.front(); }
+    const handler::entry& only() const noexcept { return *table_; }
 
     /// Takes the envelope over if it is accepted; false: put() will say what becomes of it.
     /// Requires   it is not a call's.
@@ -218,13 +220,13 @@ public:
     virtual lane* claim(envelope& e) noexcept = 0;
     /// The same, and without a virtual call, if it can be.
     lane* claim_straight(envelope& e) noexcept {
-        if (straight_.taken_from && straight_.box->claim())
+        if (taken_straight_from_ && straight_.box->claim())
             return &static_cast<lane&>(*straight_.reader);
         return claim(e);
     }
 
     /// Messages are queued that nothing may pass, so that no lane can be claimed. A hint.
-    bool has_queued() const noexcept { return straight_.taken_from && straight_.box->queued(); }
+    bool has_queued() const noexcept { return taken_straight_from_ && straight_.box->queued(); }
     /// Whoever calls it from home() may be taken elsewhere by who watches there.
     bool is_watched() const noexcept { return watched_; }
     /// Has the handler answer at once, if a lane is free for whatever message; false: nothing has
@@ -353,9 +355,11 @@ protected:
     void count_at(senders_counts& c) noexcept { ledger_.count_at(c); }
     /// What enqueue() does is put() of this mailbox, which `reader` reads: so it takes no virtual
     /// call. Before it is used, as the next.
-    void put_straight(mailbox& box, work& reader) noexcept { straight_ = {&box, &reader, false}; }
+    void put_straight(mailbox& box, work& reader) noexcept { straight_ = {&box, &reader}; }
     /// The same of take(): nobody but this lane takes from there.
-    void go_straight(mailbox& box, lane& reader) noexcept { straight_ = {&box, &reader, true}; }
+    void go_straight(mailbox& box, lane& reader) noexcept {
+        straight_ = {&box, &reader}, taken_straight_from_ = true;
+    }
     /// The lane has nothing to do, or its turn is over; false: there is something to do.
     virtual bool release(lane& l) noexcept = 0;
     /// The message that has waited longest, for when_full::drop_oldest.
@@ -370,7 +374,7 @@ protected:
     /// Around the release of a claim: afterwards *this may be gone.
     class resting {
     public:
-        explicit resting(endpoint_core& e) noexcept : keeper_(e.keeper_) {
+        explicit resting(endpoint_core& e) noexcept : keeper_(e.kept_ ? e.keeper_ : nullptr) {
             if (keeper_) keeper_->hold();
         }
         resting(const resting&) = delete;
@@ -497,18 +501,18 @@ private:
     // A call to somebody idle, as a rule elsewhere, is posted itself.
     bool go_as_work(envelope& e) noexcept {
         request* const r = e.call();
-        if (!r || !straight_.taken_from || !straight_.box->claim()) return false;
-        static_cast<lane&>(*straight_.reader).go_with(*r);
+        if (!r || !taken_straight_from_ || !straight_.box->claim()) return false;
+        static_cast<lane&>(*straight_.reader).go_with(*r, home_);
         return true;
     }
     bool put_straight_or_enqueue(envelope& e) noexcept {
         return straight_.box ? straight_.put(e, home_) : enqueue(e);
     }
     bool release_by(lane& l) noexcept {
-        return straight_.taken_from ? straight_.box->release() : release(l);
+        return taken_straight_from_ ? straight_.box->release() : release(l);
     }
     envelope* next_for(lane& l) noexcept {
-        if (!straight_.taken_from) return take(l);
+        if (!taken_straight_from_) return take(l);
         letter* const next = straight_.box->take();
         if (next) taken_straight();
         return static_cast<envelope*>(next);
@@ -517,7 +521,7 @@ private:
 
     POSTHASTE_NOINLINE const handler::entry* find_further(
         const detail::message_type& type) const noexcept {
-        for (const handler::entry& e : table_)
+        for (const handler::entry& e : std::span(table_, table_size_))
             if (e.type == &type) return &e;
         return nullptr;
     }
@@ -670,24 +674,29 @@ private:
         ledger_.refuse();
     }
 
-    const std::string name_;
+    // One line, with what virtual calls need: all messages pass here, and hardly anybody writes.
     executor& home_;
-    const bool watched_;
-    dead_letters& dead_;
     struct {
         mailbox* box = nullptr;
         work* reader = nullptr;
-        bool taken_from = false;
         bool put(envelope& e, executor& at) const noexcept {
             const auto done = box->put(e);
             if (done == mailbox::put_result::claimed) at.post(*reader);
             return done != mailbox::put_result::refused;
         }
     } straight_;  // see put_straight(), go_straight()
-    const std::span<const handler::entry> table_;
+    const handler::entry* const table_;
     detail::owned<handler> handler_;  // the lanes', until the bus is gone
-    const when_full full_;
     detail::owned<redeliveries> again_;  // nullptr: a message is delivered once
+    const when_full full_;
+    const bool watched_;
+    bool kept_ = false;  // by keeper_
+    bool taken_straight_from_ = false;  // from straight_.box, by go_straight()
+    std::atomic<bool> discarding_ = false;
+
+    const std::size_t table_size_;
+    const std::string name_;
+    dead_letters& dead_;
     endpoint_keeper* keeper_ = nullptr;
     waiting_room room_;
 
@@ -697,8 +706,7 @@ private:
     // (6) releases that a message was given up to whoever finds this idle, who acquires it.
     // relaxed: names need no order. discarding_: whoever misses it is asked to stop.
     // (1) to (4), further down, are a lane's: see lane.hpp.
-    std::atomic<bool> discarding_ = false;
-    ledger ledger_;
+    [[no_unique_address]] ledger ledger_;  // what follows begins in its last line
     std::atomic<std::uint64_t> named_ = 0;
     std::atomic<std::uint32_t> dropping_ = 0;  // how many are, who have no lane
     std::atomic<bool> closed_ = false;  // relaxed, mostly: enqueue() finds out for certain
@@ -727,7 +735,7 @@ inline lane::lane(endpoint_core& endpoint, std::uint32_t slot) noexcept
     run = [](work& w) noexcept { static_cast<lane&>(w).read_on(); };
 }
 
-inline void lane::go_with(request& first) noexcept {
+inline void lane::go_with(request& first, executor& at) noexcept {
     first.where = this;
     first.run = [](work& w) noexcept {
         request& r = static_cast<request&>(w);
@@ -735,7 +743,7 @@ inline void lane::go_with(request& first) noexcept {
         self.of.taken_straight();
         self.read_on(&static_cast<called_envelope&>(r));
     };
-    of.home().post(first);
+    at.post(first);
 }
 
 inline void lane::read_on(envelope* first) noexcept {

@@ -58,8 +58,8 @@ public:
     void end_inline(envelope& e, bool gone) noexcept;
 
     /// Reads on at home, beginning with a call for which it was claimed. What is posted is the call
-    /// itself: so neither the queue nor the lane has to come over before it.
-    void go_with(request& first) noexcept;
+    /// itself, `at` home: so neither the queue nor the lane has to come over before it.
+    void go_with(request& first, executor& at) noexcept;
 
     /// Both for a message that is in no envelope, by how.at_once; the lane is still claimed.
     /// `failed` keeps the bus if it has; nullptr: nobody needs it then.
@@ -160,17 +160,6 @@ private:
         n.store(n.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     }
 
-    stop_source stop_;
-    context context_;
-    envelope* envelope_ = nullptr;
-    envelope* to_repeat_ = nullptr;  // its handler has failed; it waits for the next attempt
-    detail::promise_base* running_ = nullptr;
-    void (*finish_)(lane&, bool) noexcept = nullptr;
-    const std::uint32_t number_;
-    bool goes_on_later_ = false;  // its turn was over before the messages; room is waited for
-    std::uint64_t identified_ = 0;  // messages that got their id here
-    tally tally_;
-
     // current_: the envelope whose handler runs, or is about to: it is set before the request is
     // begun, so that nobody who finds it begun asks in vain. With `cancelling` set while somebody
     // asks it to stop, for so long the lane does not go on; with `deaf` nobody does; `deaf` alone:
@@ -183,10 +172,21 @@ private:
     // What its handler does, for those who want to know why they wait. Each may be a moment old.
     // (3) releases the endpoint, which may be younger than who asks, to (4).
     // relaxed: the times; a number is all there is.
-    alignas(detail::cache_line) std::atomic<std::uintptr_t> current_ = 0;
+    std::atomic<std::uintptr_t> current_ = 0;
     std::atomic<const endpoint_core*> awaited_ = nullptr;  // the last it began to wait for
-    std::atomic<duration::rep> awaited_since_ = unknown, began_ = unknown;
-    outbox outbox_{context_};  // at the end: here is room
+    std::atomic<duration::rep> began_ = unknown;
+    tally tally_;  // to here, all that a call needs which is answered at once
+    envelope* envelope_ = nullptr;
+    std::atomic<duration::rep> awaited_since_ = unknown;
+    outbox outbox_{context_};
+    bool goes_on_later_ = false;  // its turn was over before the messages; room is waited for
+    envelope* to_repeat_ = nullptr;  // its handler has failed; it waits for the next attempt
+    stop_source stop_;
+    context context_;
+    detail::promise_base* running_ = nullptr;
+    void (*finish_)(lane&, bool) noexcept = nullptr;
+    const std::uint32_t number_;
+    std::uint64_t identified_ = 0;  // messages that got their id here
 };
 
 }  // namespace posthaste

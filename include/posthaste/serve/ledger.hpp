@@ -183,15 +183,16 @@ private:
     //     used or given back before it was taken, (2) does.
     // relaxed: the other counters; each is exact, their sum at rest. A first look at accepted,
     // checked by a read-modify-write.
-    alignas(detail::cache_line) senders_counts own_;  // of a ledger that is told of no others
-    senders_counts* senders_ = &own_;
-    const std::size_t capacity_;
     alignas(detail::cache_line) number to_lanes_ = 0;  // the readers'
     number to_the_lane_ = 0;
     number dropped_ = 0;
     number late_ = 0;
     number granted_ = 0, used_ = 0, given_back_ = 0;  // places: each was granted, and has one end
     std::atomic<duration::rep> late_by_ = 0;
+    // Which only few write to, if any.
+    alignas(detail::cache_line) senders_counts* senders_ = &own_;
+    const std::size_t capacity_;
+    senders_counts own_;  // of a ledger that is told of no others
 };
 
 }  // namespace posthaste

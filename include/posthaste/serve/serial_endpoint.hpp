@@ -132,14 +132,14 @@ private:
         if (reentry_) reentry_->shut();
     }
 
+    static constexpr unsigned per_look = 16, most_looks = 16;
+    [[no_unique_address]] mailbox box_;  // what follows begins in its last line
     const bool evicts_;  // senders take from the queue too: then under lock_
     mutable detail::spin_lock lock_;  // guards take() and release() of box_, if evicts_
-    mailbox box_;
-    static constexpr unsigned per_look = 16, most_looks = 16;
+    const detail::owned<reentry> reentry_;  // nullptr: not reentrant
+    alignas(detail::cache_line) lane lane_{*this};
     // In looks, times per_look. relaxed: a guess, each as good as another.
     std::atomic<unsigned> patience_ = 4 * per_look;
-    const detail::owned<reentry> reentry_;  // nullptr: not reentrant; here is room
-    lane lane_{*this};
 };
 
 }  // namespace posthaste
