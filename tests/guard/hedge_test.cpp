@@ -2,6 +2,7 @@
 #include <posthaste/prove/faults.hpp>
 
 #include "../support/conversation.hpp"
+#include "../support/last_words.hpp"
 #include "../support/layers.hpp"
 
 #include <algorithm>
@@ -644,6 +645,45 @@ TEST_CASE("hedge: who is refused as another one is destroyed where it stands sen
     }
     CHECK(resumed == 0);
     CHECK(app.counts("stock").dropped == 1);
+}
+
+TEST_CASE("hedge: who is answered as one that has failed is destroyed sends nobody home") {
+    testing::no_frames_left frames;
+    struct last_gasp {
+        testing::last_words::at_its_end says;
+    };
+    simulation sim;
+    bus app(sim);
+    const hedge h;
+    event said;
+    bool learning = true;
+    int begun = 0, ended = 0, resumed = 0;
+    app.handle<ask>("stock", parallel(2), [&](ask) -> task<int> {
+        const bool fails = !learning && begun++ == 0;
+        if (learning || fails) co_await sleep_for(learning ? 10ms : 18ms);
+        if (fails) throw last_gasp{testing::last_words::at_its_end(said)};
+        if (!learning) static_cast<void>(co_await said.wait());
+        if (!learning) ++ended;
+        co_return 1;
+    });
+    app.run([&]() -> task<> {
+        const auto c = app.client<ask>("stock", h);
+        for (int i = 0; i != 50; ++i) static_cast<void>(co_await c.call());
+    });
+    learning = false;
+    {
+        launched<void> caller(sim, [](client<ask> c, int& on) -> task<> {
+            static_cast<void>(co_await c.call());
+            ++on;
+        }(app.client<ask>("stock", h), resumed));
+        sim.advance(20ms);
+        CHECK(begun == 2);
+        CHECK(app.counts("stock").failed == 1);
+        CHECK(!said.is_set());
+    }
+    CHECK(said.is_set());
+    CHECK(ended == 1);
+    CHECK(resumed == 0);
 }
 
 TEST_CASE("hedge: the bus may go while requests are under way") {

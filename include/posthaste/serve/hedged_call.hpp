@@ -86,8 +86,9 @@ protected:
 
     /// Before its end; its requests are destroyed where they stand.
     bool stands() const noexcept { return left_.load(std::memory_order_relaxed) != 0; }
-    /// Then, after each of them: whom it woke as it went goes on as long as it is there. As what
-    /// was destroyed is not counted home, nobody is sent there.
+    /// Then: whoever ends all the same sends nobody home.
+    void part() noexcept { left_.fetch_add(1, std::memory_order_relaxed); }
+    /// And after each of them: whom it woke as it went goes on as long as it is there.
     void let_go_on() noexcept {
         executor& at = static_cast<executor&>(*parent_->at);
         if (at.idle_here()) at.drive_ready();
@@ -193,7 +194,7 @@ private:
     time_point began_{};
     duration wait_{};
     // (1) releases each outcome to the last one, which acquires all of them.
-    // relaxed: whoever adds one is counted itself.
+    // relaxed: whoever adds one is counted itself, or destroys all of it.
     std::atomic<unsigned> left_ = 1;  // requests that have not ended, the alarm, and who begins
     detail::spin_lock lock_;  // guards the next five; at the end there is nobody else
     bool decided_ = false, has_value_ = false;
@@ -232,6 +233,7 @@ public:
     }
     ~hedged() {
         const bool where_they_stand = sent() != 0 && stands();
+        if (where_they_stand) part();
         for (branch* b : branches_) {
             if (!b) continue;
             std::destroy_at(b);
