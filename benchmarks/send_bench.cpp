@@ -285,8 +285,8 @@ private:
 
 // --- to a queue that is full: no window here -----------------------------------------------------
 
-/// The producers are coroutines, on the bus's two threads.
-template <unsigned Consumers>
+/// The producers are coroutines, on the bus's threads.
+template <unsigned Consumers, unsigned Threads>
 class posthaste_waits {
 public:
     posthaste_waits() {
@@ -321,7 +321,7 @@ private:
     }
     receiver<Consumers == 1> handled_;
     std::array<std::uint32_t, most_producers> next_{};
-    posthaste::bus bus_{posthaste::bus_options{.threads = 2}};
+    posthaste::bus bus_{posthaste::bus_options{.threads = Threads}};
     const posthaste::client<numbered<8>> sink_ = bus_.client<numbered<8>>("sink");
 };
 
@@ -403,9 +403,10 @@ bool in_any(std::size_t producers) {
     contend_by_sending<posthaste_serial>("posthaste"),
     contend_by_sending<bare_queue>("floor: concurrentqueue"),
     contend_by_sending<mutex_serial>("mutex, deque"),
-    contend<posthaste_waits<1>>(workload::send_waiting, "posthaste"),
+    contend<posthaste_waits<1, 2>>(workload::send_waiting, "posthaste"),
+    contend<posthaste_waits<1, 1>>(workload::send_waiting, "posthaste, one thread"),
     contend<bounded_mutex_queue<1>>(workload::send_waiting, "mutex, deque"),
-    contend<posthaste_waits<4>>(workload::send_shared_waiting, "posthaste"),
+    contend<posthaste_waits<4, 2>>(workload::send_shared_waiting, "posthaste"),
     contend<bounded_mutex_queue<4>>(workload::send_shared_waiting, "mutex, deque"),
     in_any<8>(1),
     in_any<8>(2),
