@@ -221,6 +221,8 @@ TEST_CASE("keyed_endpoint: a lane at work is left alone, and each that rests is 
     };
     claim_hundred();
     CHECK(b.lanes() == 100);
+    for (std::size_t i = 0; i != 100; ++i)
+        CHECK(reinterpret_cast<std::uintptr_t>(b.e.lane_number(i)) % detail::cache_line == 0);
     for (lane* l : busy) b.give_back(*l);
     claim_hundred();
     CHECK(b.lanes() == 100);

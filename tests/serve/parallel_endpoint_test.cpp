@@ -135,6 +135,8 @@ TEST_CASE("parallel_endpoint: has n lanes, each claimed by one at a time") {
     int lanes = 0;
     e.for_each_lane(&lanes, [](void* n, lane&) { ++*static_cast<int*>(n); });
     CHECK(lanes == 70);
+    for (std::size_t i = 0; i != 70; ++i)
+        CHECK(reinterpret_cast<std::uintptr_t>(e.lane_number(i)) % detail::cache_line == 0);
     std::set<lane*> claimed;
     while (lane* l = e.claim(letter)) claimed.insert(l);
     CHECK(claimed.size() == 70);

@@ -75,8 +75,8 @@ private:
         const std::lock_guard guard(lock_, std::adopt_lock);
         return box_.idle() && at_work_ == 0;
     }
-    // All but the lane itself is guarded by lock_.
-    struct key_lane : lane {
+    // All but the lane itself is guarded by lock_. Who is on one shares no line with the next one.
+    struct alignas(detail::cache_line) key_lane : lane {
         using lane::lane;
         using lane::sit_in;
         std::optional<Key> key;  // kept when it is let go: to assign to it may take no memory

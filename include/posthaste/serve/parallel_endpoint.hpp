@@ -69,7 +69,8 @@ private:
         l.answer(how, message, answer, failed);
         return release(l);
     }
-    struct numbered_lane : lane {
+    // Who is on one shares no line with who is on the next one.
+    struct alignas(detail::cache_line) numbered_lane : lane {
         numbered_lane(endpoint_core& e, std::size_t i) noexcept
             : lane(e, static_cast<std::uint32_t>(i)), index(i) {}
         const std::size_t index;

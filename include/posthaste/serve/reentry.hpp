@@ -16,7 +16,7 @@ namespace posthaste {
 /// Threads    any.
 class reentry {
 public:
-    struct extra_lane : lane {
+    struct alignas(detail::cache_line) extra_lane : lane {
         using lane::lane;
         envelope* first = nullptr;  ///< what it is to take; of the lane's holder
         extra_lane* next = nullptr;
