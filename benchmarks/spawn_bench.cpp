@@ -17,7 +17,6 @@
 #include <thread>
 #include <tuple>
 #include <utility>
-#include <vector>
 
 namespace {
 
@@ -85,14 +84,13 @@ private:
     posthaste::thread_pool pool_{2};
 };
 posthaste::task<std::uint64_t> tree_by_when_all(std::uint64_t first, std::uint64_t leaves) {
+    using part = posthaste::task<std::uint64_t>;
     if (leaves == 1) co_return first;
-    std::vector<posthaste::task<std::uint64_t>> parts;
-    parts.reserve(10);
-    for (std::uint64_t i = 0; i != 10; ++i)
-        parts.push_back(tree_by_when_all(first + i * (leaves / 10), leaves / 10));
+    std::array<part, 10> parts;
+    for (std::uint64_t i = 0; part & p : parts)
+        p = tree_by_when_all(first + i++ * (leaves / 10), leaves / 10);
     std::uint64_t sum = 0;
-    const auto sums = co_await posthaste::when_all(std::move(parts));
-    for (const std::uint64_t s : sums) sum += s;
+    for (const std::uint64_t s : co_await posthaste::when_all<part>(std::move(parts))) sum += s;
     co_return sum;
 }
 /// Each part goes through the executor's queue, so that another thread can take it.

@@ -5,6 +5,7 @@
 #include "../support/operator_new.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -221,6 +222,18 @@ task<> call_two_in_time(client<ask> c) {
         if (*std::get<0>(both) != i) ++errors;
     }
 }
+task<long> one_call(client<ask> c, long n) { co_return *co_await c.call(n); }
+task<> call_an_array(client<ask> c) {
+    using call = decltype(c.call(1));
+    for (long i = 0; i != rounds; i += 4) {
+        std::array tasks{one_call(c, i), one_call(c, i + 1)};
+        const auto two = co_await when_all<task<long>>(std::move(tasks));
+        if (two != std::array{i, i + 1}) ++errors;
+        std::array calls{c.call(i), c.call(i + 1)};
+        const auto both = co_await when_all<call>(std::move(calls));
+        if (*both[0] != i || *both[1] != i + 1) ++errors;
+    }
+}
 task<> call_until_one_is_good(client<ask> c) {
     for (long i = 0; i != rounds; ++i) {
         const auto one = co_await first_of(c.call(i), c.call(i));
@@ -283,6 +296,7 @@ void all_on(const char* where, bus& app, counters& c, On on) {
     go("call through policies, a function", [&] { return call_many(guarded); });
     go("call through policies, a task that suspends", [&] { return call_many(guarded_later); });
     go("gather of two", [&] { return call_two(later); });
+    go("when_all of an array", [&] { return call_an_array(later); });
     go("gather of two, in time", [&] { return call_two_in_time(later); });
     go("first_of two", [&] { return call_until_one_is_good(later); });
     go("quorum, two of three", [&] { return call_until_two_are_good(later); });

@@ -104,6 +104,13 @@ task<std::string> when_all_example() {
     auto both = co_await when_all(name_of(1), name_of(2));
     co_return std::get<0>(both) + std::get<1>(both);
 }
+task<int> part_of(int n) { co_return 10 * n; }
+task<int> when_all_of_an_array_example() {
+    int sum = 0;
+    std::array parts{part_of(1), part_of(2)};
+    for (int n : co_await when_all<task<int>>(std::move(parts))) sum += n;
+    co_return sum;
+}
 
 task<int> fetch() {
     static_cast<void>(co_await sleep_for(1h));
@@ -521,6 +528,7 @@ int main() {
     sync_wait(scope_example());
     demand(spawned == 1, "scope");
     demand(sync_wait(when_all_example()) == "12", "when_all");
+    demand(sync_wait(when_all_of_an_array_example()) == 30, "when_all of an array");
     demand(sync_wait(when_any_example()) == "too slow", "when_any");
     bus_examples();
     gather_in_time_examples();

@@ -9,6 +9,7 @@
 #include <posthaste/run/when_all.hpp>
 #include <posthaste/run/when_any.hpp>
 
+#include <array>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -61,6 +62,21 @@ TEST_CASE("together: a vector of them, destroyed where they stand") {
         all.push_back(w.goes());
         all.push_back(w.hears());
         static_cast<void>(co_await when_all(std::move(all)));
+        ++w.resumed;
+    };
+    CHECK_THROWS_AS(sync_wait(world, body()), simulation::stuck);
+    CHECK(w.heard == 1);
+    CHECK(w.resumed == 0);
+    CHECK(w.alive.use_count() == 1);
+}
+
+TEST_CASE("together: an array of them, destroyed where they stand") {
+    testing::no_frames_left frames;
+    simulation world;
+    testing::last_words w;
+    const auto body = [&]() -> task<> {
+        std::array all{w.hears(), w.goes(), w.hears()};
+        static_cast<void>(co_await when_all<task<result<int>>>(std::move(all)));
         ++w.resumed;
     };
     CHECK_THROWS_AS(sync_wait(world, body()), simulation::stuck);

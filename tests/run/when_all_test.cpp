@@ -10,6 +10,7 @@
 #include <posthaste/wait/event.hpp>
 #include <posthaste/wait/sleep.hpp>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -104,6 +105,67 @@ TEST_CASE("when_all: takes a vector of tasks, and gives a vector of values in th
     CHECK(world.elapsed() == 99ms);
 }
 
+TEST_CASE("when_all: takes an array of one kind, and gives an array of values in their order") {
+    testing::no_frames_left frames;
+    simulation world;
+    event ready, set_later;
+    const auto box = [](duration d, int n) -> task<std::unique_ptr<int>> {
+        static_cast<void>(co_await sleep_for(d));
+        co_return std::make_unique<int>(n);
+    };
+    const auto body = [&]() -> task<> {
+        std::array tasks{after(30ms, 1), after(10ms, 2), after(20ms, 3)};
+        const std::array<int, 3> values = co_await when_all<task<int>>(std::move(tasks));
+        CHECK(values == std::array{1, 2, 3});
+        CHECK(world.elapsed() == 30ms);
+        for (const task<int>& t : tasks) CHECK_FALSE(t);
+
+        std::array boxes{box(2ms, 4), box(1ms, 5)};
+        auto boxed = co_await when_all<task<std::unique_ptr<int>>>(std::move(boxes));
+        STATIC_REQUIRE(std::is_same_v<decltype(boxed), std::array<std::unique_ptr<int>, 2>>);
+        CHECK(*boxed[0] == 4);
+        CHECK(*boxed[1] == 5);
+
+        std::array quiet{nothing_much(), nothing_much()};
+        STATIC_REQUIRE(std::is_void_v<decltype(when_all<task<>>(std::move(quiet)).await_resume())>);
+        co_await when_all<task<>>(std::move(quiet));
+
+        ready.set();
+        std::array waits{ready.wait(), set_later.wait()};
+        std::array both{[](event& e) -> task<> {
+                            static_cast<void>(co_await sleep_for(5ms));
+                            e.set();
+                        }(set_later),
+                        [](std::array<decltype(set_later.wait()), 2> all) -> task<> {
+                            using wait = decltype(ready.wait());
+                            const auto heard = co_await when_all<wait>(std::move(all));
+                            CHECK(heard[0].has_value());
+                            CHECK(heard[1].has_value());
+                        }(std::move(waits))};
+        co_await when_all<task<>>(std::move(both));
+
+        std::array<task<int>, 0> none;
+        CHECK(co_await when_all<task<int>>(std::move(none)) == std::array<int, 0>());
+    };
+    sync_wait(world, body());
+    CHECK(world.elapsed() == 37ms);
+}
+
+TEST_CASE("when_all: an array made by a function, or awaited in two steps, needs no name") {
+    testing::no_frames_left frames;
+    simulation world;
+    const auto two = [] { return std::array{word("a"), word("b")}; };
+    const auto body = [&]() -> task<> {
+        const auto made = co_await when_all<task<std::string>>(two());
+        CHECK(made == std::array<std::string, 2>{"a", "b"});
+        auto all = when_all<task<std::string>>(std::array{word("c"), word("d")});
+        const auto values = co_await std::move(all);
+        CHECK(values == std::array<std::string, 2>{"c", "d"});
+    };
+    sync_wait(world, body());
+    CHECK(world.steps() == 1);
+}
+
 TEST_CASE(
     "when_all: the first exception in the order of the arguments comes out, after all ended") {
     testing::no_frames_left frames;
@@ -112,6 +174,10 @@ TEST_CASE(
     const auto slow = [&]() -> task<> {
         static_cast<void>(co_await sleep_for(50ms));
         ++ended;
+    };
+    const auto slow_int = [&]() -> task<int> {
+        co_await slow();
+        co_return 0;
     };
     const auto body = [&]() -> task<std::string> {
         std::string what;
@@ -135,6 +201,14 @@ TEST_CASE(
     };
     CHECK_THROWS_WITH(sync_wait(world, in_vector()), "of a vector");
 
+    const auto in_array = [&]() -> task<> {
+        std::array tasks{slow_int(), throws_after(20ms, "first of an array"),
+                         throws_after(1ms, "second")};
+        static_cast<void>(co_await when_all<task<int>>(std::move(tasks)));
+    };
+    CHECK_THROWS_WITH(sync_wait(world, in_array()), "first of an array");
+    CHECK(ended == 2);
+
     const auto of_void = [&]() -> task<> {
         const auto quiet = []() -> task<> {
             throw std::runtime_error("of nothing");
@@ -145,6 +219,16 @@ TEST_CASE(
         co_await when_all(std::move(tasks));
     };
     CHECK_THROWS_WITH(sync_wait(world, of_void()), "of nothing");
+
+    const auto array_of_void = [&]() -> task<> {
+        const auto quiet = []() -> task<> {
+            throw std::runtime_error("of nothing in an array");
+            co_return;
+        };
+        std::array tasks{nothing_much(), quiet()};
+        co_await when_all<task<>>(std::move(tasks));
+    };
+    CHECK_THROWS_WITH(sync_wait(world, array_of_void()), "of nothing in an array");
 }
 
 TEST_CASE("when_all: those that end at once go through no queue") {

@@ -5,6 +5,7 @@
 #include "../support/started.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -98,6 +99,11 @@ TEST_CASE("gather: what is answered at once is each one's own, be it a value or 
         CHECK(**all[0] == lamp);
         CHECK(all[1].error().code() == code::unavailable);
         CHECK(**all[2] == chair);
+        std::array two{c.call(bad), c.call(chair)};
+        auto both = co_await when_all<decltype(c.call(lamp))>(std::move(two));
+        STATIC_REQUIRE(std::tuple_size_v<decltype(both)> == 2);
+        CHECK(both[0].error().code() == code::unavailable);
+        CHECK(**both[1] == chair);
         static_cast<void>(co_await gather(c.call(lamp), c.call(bad)));  // not even looked at
     });
 }
