@@ -22,20 +22,19 @@ namespace posthaste::detail {
 
 // Each thread owns a cache of free blocks by size class. A block remembers the cache it came from:
 // freed on its own thread it goes back there with three plain stores, and is counted with 15 others
-// of its size at a time. Freed on another it waits there
-// in a chain with others of that owner and size; a whole chain is pushed on the owner's `returned_`
-// stack at once, and the owner takes it as it is, without a look at each block: that would cost it
-// a cache line from another processor for each, one after the other. The lines of each are fetched
-// some blocks before it is used, all of them: a locked instruction would wait for the writes to
-// those that are not there (send_bench: 64 bytes). So a thread that only
-// allocates and a thread that only frees reach a steady state without operator new, and with few
-// cache lines moved. (The scheme of mimalloc: Leijen, Zorn, de Moura, "Free List Sharding in
-// Action", 2019.) A cache outlives its thread as long as blocks of it are about. Blocks are whole
-// cache lines, header included: a small message that goes to another processor is one line.
-// Those of up to 1 KiB are carved from slabs. A thread keeps 32 MiB of free ones (one line counts
-// as that, though it has two for itself), and up to 15 of a size that are not counted; what a burst
-// needs beyond that is dropped as it is freed,
-// and a slab is given back with the last of its blocks.
+// of its size at a time. Freed on another it waits there in a chain with others of that owner and
+// size; a whole chain is pushed on the owner's `returned_` stack at once, and the owner takes it as
+// it is, without a look at each block: that would cost it a cache line from another processor for
+// each, one after the other. The lines of each are fetched some blocks before it is used, all of
+// them: a locked instruction would wait for the writes to those that are not there (send_bench: 64
+// bytes). So a thread that only allocates and a thread that only frees reach a steady state without
+// operator new, and with few cache lines moved. (The scheme of mimalloc: Leijen, Zorn, de Moura,
+// "Free List Sharding in Action", 2019.) A cache outlives its thread as long as blocks of it are
+// about. Blocks are whole cache lines, header included: a small message that goes to another
+// processor is one line. Those of up to 1 KiB are carved from slabs. A thread keeps 32 MiB of free
+// ones (one line counts as that, though it has two for itself), and up to 15 of a size that are not
+// counted; what a burst needs beyond that is dropped as it is freed, and a slab is given back with
+// the last of its blocks.
 
 class block_cache {
 public:

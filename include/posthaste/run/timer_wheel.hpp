@@ -19,7 +19,8 @@ namespace posthaste {
 /// one, or some have come together.
 ///
 /// Threads    one at a time; executors guard theirs.
-/// Cost       arm and disarm O(1) without allocation; each timer moves down at most 7 times.
+/// Cost       arm and disarm O(1) without allocation, but one arm in 64 gives 64 of them a slot;
+///            each timer moves down at most 7 times.
 class timer_wheel {
 public:
     timer_wheel() = default;
