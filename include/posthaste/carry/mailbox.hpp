@@ -30,13 +30,14 @@ struct senders_counts {
 
 namespace detail {
 /// A list from its other end. Each letter's trail leads to one some steps on, which is fetched
-/// meanwhile; then to the one four behind it, for who reads on: in a long list it is out of reach
-/// again.
-inline letter* turn_round(letter* newest) noexcept {
+/// meanwhile; then, for who reads `along` them, to the one four behind it: in a long list it is out
+/// of reach again.
+template <bool Along>
+letter* turn_round(letter* newest) noexcept {
     letter *oldest = nullptr, *second = nullptr, *third = nullptr, *fourth = nullptr;
     for (letter* l = newest; l;) {
         prefetch(end_of_trail(l, l->trail));
-        l->trail = fourth ? trail_between(l, fourth) : 0;
+        if constexpr (Along) l->trail = fourth ? trail_between(l, fourth) : 0;
         letter* const older = std::exchange(l->next, oldest);
         fourth = third, third = second, second = oldest;
         oldest = std::exchange(l, older);
@@ -154,7 +155,9 @@ private:
         if (queued()) out_ = turned(word_.fetch_and(shut_bit, std::memory_order_acq_rel));  // (3)
         return out_;
     }
-    static letter* turned(std::uintptr_t word) noexcept { return detail::turn_round(list(word)); }
+    static letter* turned(std::uintptr_t word) noexcept {
+        return detail::turn_round<true>(list(word));
+    }
 
     //     word_            out_     who may write out_     put()        who moves it on
     //     idle             empty    nobody                 claims       put (1), claim (2)

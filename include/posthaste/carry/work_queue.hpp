@@ -119,7 +119,7 @@ private:
     // The next two under lock_.
     letter* next() noexcept {
         if (!out_ && list(word_.load(std::memory_order_relaxed)))
-            out_ = detail::turn_round(
+            out_ = detail::turn_round<false>(
                 list(word_.fetch_and(shut_bit, std::memory_order_acquire)));  // (2)
         return out_ ? std::exchange(out_, out_->next) : nullptr;
     }
