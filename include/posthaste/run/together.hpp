@@ -53,8 +53,7 @@ public:
     /// `at_end` is called at the child's end; it finds this by child.owner(), and ends with
     /// ended().
     /// True: it has ended.
-    bool start(promise_base& child, const context* under,
-               ended_fn at_end = &joint::ended) noexcept {
+    bool start(promise_base& child, const context* under, ended_fn at_end) noexcept {
         child.place(*parent_->at, under, at_end, this);
         const bool at_once = child.start_here();
         if (at_once) ++ended_at_once_;
@@ -68,9 +67,13 @@ public:
         if (at_once) ++ended_at_once_;
         return at_once;
     }
+    /// Of one whose end nobody else is told: if it ends at once, nothing is called for it.
     template <typename T>
     void start(const task<T>& child) noexcept {
-        start(child.promise(), parent_->under);
+        task_promise<T>& p = child.promise();
+        p.place(*parent_->at, parent_->under, &joint::ended_later, this);
+        if (p.start_quietly(std::coroutine_handle<task_promise<T>>::from_promise(p)))
+            ++ended_at_once_;
     }
     template <typename A>
     void start(frameless<A>& child) noexcept {
@@ -106,6 +109,10 @@ public:
     }
 
 private:
+    static void ended_later(promise_base& child) noexcept {
+        joint& self = *static_cast<joint*>(child.owner());
+        if (!child.ends_elsewhere()) self.leave();
+    }
     bool count_home(std::size_t n) noexcept {
         return left_.fetch_sub(n, std::memory_order_acq_rel) == n;  // (1)
     }
@@ -241,9 +248,7 @@ public:
     bool await_ready() const noexcept { return joint_.of_none(); }
     template <homed Promise>
     bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
-        joint_.open(h.promise());
-        for_each_branch(branches_, [this](auto& b) { joint_.start(b); });
-        return joint_.suspend();
+        return begin(h.promise());
     }
 
 protected:
@@ -253,6 +258,12 @@ protected:
     };
 
 private:
+    // Inlined, its registers would be saved at every step of the coroutine that awaits.
+    POSTHASTE_NOINLINE bool begin(frame& parent) noexcept {
+        joint_.open(parent);
+        for_each_branch(branches_, [this](auto& b) { joint_.start(b); });
+        return joint_.suspend();
+    }
     POSTHASTE_NOINLINE void destroy_where_they_stand() noexcept {
         joint_.part();
         destroy_each(branches_, [this] { joint_.let_go_on(); });
