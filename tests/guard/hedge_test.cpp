@@ -60,6 +60,24 @@ fate fails(duration d, code c, effect e = effect::complete, duration retry_after
 }
 fate deaf(duration d) { return {d, std::nullopt, false}; }
 
+/// So that a hedge knows how long a request takes.
+template <typename P>
+void learn_from(bus& app, const P& p, int calls = 50) {
+    const auto c = app.client<ask>("stock", p);
+    app.run([&]() -> task<> {
+        for (int i = 0; i != calls; ++i) {
+            const auto r = co_await c.call();
+            CHECK(r.has_value());
+        }
+    });
+}
+
+/// Counts whether it goes on.
+task<> call_and_go_on(client<ask> c, int& went_on) {
+    static_cast<void>(co_await c.call());
+    ++went_on;
+}
+
 /// An endpoint with a fate for each request, in the order in which they come; 10 ms and a reply if
 /// nothing is said. A reply is the number of its request, from 1.
 struct world {
@@ -93,16 +111,9 @@ struct world {
         if (f.why) co_return *f.why;
         co_return number;
     }
-    /// So that a hedge knows how long a request takes.
     template <typename P>
     void learn(const P& p, int calls = 50) {
-        const auto c = app.client<ask>("stock", p);
-        app.run([&]() -> task<> {
-            for (int i = 0; i != calls; ++i) {
-                const auto r = co_await c.call();
-                CHECK(r.has_value());
-            }
-        });
+        learn_from(app, p, calls);
     }
     template <typename M = ask, typename P>
     std::string call(const P& p, std::vector<fate> what) {
@@ -630,16 +641,10 @@ TEST_CASE("hedge: who is refused as another one is destroyed where it stands sen
                               co_await testing::stand_still();
                               co_return 2;
                           });
-    app.run([&]() -> task<> {
-        const auto c = app.client<ask>("stock", h);
-        for (int i = 0; i != 50; ++i) static_cast<void>(co_await c.call());
-    });
+    learn_from(app, h);
     learning = false;
     {
-        launched<void> caller(sim, [](client<ask> c, int& on) -> task<> {
-            static_cast<void>(co_await c.call());
-            ++on;
-        }(app.client<ask>("stock", h), resumed));
+        launched<void> caller(sim, call_and_go_on(app.client<ask>("stock", h), resumed));
         sim.advance(20ms);
         CHECK(app.counts("stock").accepted == 52);
     }
@@ -666,16 +671,10 @@ TEST_CASE("hedge: who is answered as one that has failed is destroyed sends nobo
         if (!learning) ++ended;
         co_return 1;
     });
-    app.run([&]() -> task<> {
-        const auto c = app.client<ask>("stock", h);
-        for (int i = 0; i != 50; ++i) static_cast<void>(co_await c.call());
-    });
+    learn_from(app, h);
     learning = false;
     {
-        launched<void> caller(sim, [](client<ask> c, int& on) -> task<> {
-            static_cast<void>(co_await c.call());
-            ++on;
-        }(app.client<ask>("stock", h), resumed));
+        launched<void> caller(sim, call_and_go_on(app.client<ask>("stock", h), resumed));
         sim.advance(20ms);
         CHECK(begun == 2);
         CHECK(app.counts("stock").failed == 1);
@@ -698,10 +697,7 @@ TEST_CASE("hedge: the bus may go while requests are under way") {
             co_await sleep_for(takes);
             co_return 1;
         });
-        app->run([&]() -> task<> {
-            const auto c = app->client<ask>("stock", h);
-            for (int i = 0; i != 50; ++i) static_cast<void>(co_await c.call());
-        });
+        learn_from(*app, h);
         takes = 1h;
         launched call(sim, [](client<ask> c) -> task<result<int>> {
             auto made = c.call();
