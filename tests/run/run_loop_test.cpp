@@ -341,6 +341,59 @@ TEST_CASE("run_loop: an allowance is taken back from elsewhere, counted or not")
     for (const patience& p : all) CHECK((!p.over || p.counts()));
 }
 
+TEST_CASE("run_loop: an allowance begins to count though the one before it was taken back") {
+    run_loop loop;
+    const bool before_the_next_piece = GENERATE(true, false);
+    patience first(1h), second(1h);
+    bool on = true;
+    int pieces = 0;
+    const time_point begin = loop.now();
+    job next([&] {
+        if (pieces == 0) loop.arm_allowance(first), loop.arm_allowance(second);
+        if (pieces == (before_the_next_piece ? 0 : 1)) loop.disarm(first);
+        ++pieces;
+        on = !second.counts() && loop.now() < begin + 10s;
+        if (on) loop.post(next);
+    });
+    const auto is_on = [](void* b) { return *static_cast<bool*>(b); };
+    loop.post(next);
+    CHECK(loop.drive_while(is_on, &on, never));  // busy all the while
+    CHECK(loop.now() < begin + 10s);
+    CHECK_FALSE(first.counts());
+    loop.disarm(second);
+}
+
+TEST_CASE("run_loop: of timers that were armed last each is disarmed, from here and elsewhere") {
+    run_loop loop;
+    constexpr std::size_t count = 2000;
+    std::atomic<int> fired = 0;
+    std::deque<std::optional<ring>> all;
+    for (std::size_t i = 0; i != count; ++i) all.emplace_back(std::in_place, [&] { ++fired; });
+    std::atomic<std::size_t> armed = 0;
+    std::atomic<bool> busy = true;
+    std::size_t n = 0;
+    job next([&] {
+        if (n < count) {
+            loop.arm(*all[n], loop.now() + 1h);
+            if (n % 3 == 0) loop.disarm(*all[n]), all[n].reset();
+            armed.store(++n, std::memory_order_release);
+        }
+        if (busy) loop.post(next);
+    });
+    std::thread other([&] {
+        for (std::size_t i = 0; i != count; ++i) {
+            while (armed.load(std::memory_order_acquire) <= i) std::this_thread::yield();
+            if (i % 3 != 0) loop.disarm(*all[i]), all[i].reset();
+        }
+        busy = false;
+    });
+    const auto is_busy = [](void* b) { return static_cast<std::atomic<bool>*>(b)->load(); };
+    loop.post(next);
+    CHECK(loop.drive_while(is_busy, &busy, never));
+    other.join();
+    CHECK(fired == 0);
+}
+
 TEST_CASE("run_loop: timers of any time are taken, and disarmed") {
     run_loop loop;
     int fired = 0;

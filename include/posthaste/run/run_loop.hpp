@@ -1,10 +1,12 @@
 // An executor on the thread that drives it.  SPDX-License-Identifier: BSL-1.0
 #pragma once
+// long: the loop, and the timers it looks at between two pieces of work.
 
 #include <posthaste/detail/coarse_clock.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/run/executor.hpp>
+#include <posthaste/run/latest_timer.hpp>
 #include <posthaste/run/timer_wheel.hpp>
 #include <posthaste/run/work_list.hpp>
 
@@ -52,29 +54,25 @@ public:
     time_point soon() const noexcept override { return coarse_now() + detail::coarse_clock::late; }
     void arm(timer& t, time_point due) noexcept override {
         if (due == never) return;
-        const std::lock_guard guard(timers_lock_);
-        put_in(t, due);
-        if (here()) return;
-        const std::lock_guard asleep(mutex_);  // within: it cannot fire before this is done
-        rearmed_ = true;
-        changed_.notify_one();
+        if (!here()) return arm_elsewhere(t, due);
+        t.due = due;
+        keep(t, due, false);
     }
     void arm_allowance(allowance_timer& t) noexcept override {
         if (!here() || t.due != never || t.counted->settled() != never ||
             t.allowance < 4 * detail::coarse_clock::late)
             return home::arm_allowance(t);
-        const std::lock_guard guard(timers_lock_);
-        if (!uncounted_) during_.store(fresh, std::memory_order_relaxed);
-        t.owner = &uncounted_;
-        t.before = nullptr;
-        t.next = std::exchange(uncounted_, &t);
-        if (t.next) t.next->before = &t;
+        if (!latest_.empty()) put_away();
+        const bool first = during_.load(std::memory_order_relaxed) == none;
+        if (first) during_.store(fresh, std::memory_order_relaxed);
+        keep(t, never, first);
     }
     void disarm(timer& t) noexcept override {
-        const std::lock_guard guard(timers_lock_);
-        if (t.owner) return forget(t);
-        timers_.disarm(t);
-        if (timers_.empty()) look_at_timers_from(never);
+        const bool at_work = here();
+        if (!(at_work ? latest_.leave_here(t) : latest_.leave(t))) return disarm_further(t);
+        if (!at_work) return;  // what is known of it stays: it is looked for in vain once
+        latest_due_ = never;
+        if (first_uncounted_) during_.store(none, std::memory_order_relaxed);
     }
 
     /// `done` is to be set by work of this loop.
@@ -200,6 +198,7 @@ private:
     }
     void begin_to_count() noexcept {
         const std::lock_guard guard(timers_lock_);
+        sort_in();
         during_.store(none, std::memory_order_relaxed);
         timer* t = std::exchange(uncounted_, nullptr);
         if (!t) return;
@@ -211,7 +210,41 @@ private:
             put_in(a, std::min(a.due, a.counted->settle_by(begin, a.allowance)));
         }
     }
-    // Both under timers_lock_.
+    POSTHASTE_NOINLINE void arm_elsewhere(timer& t, time_point due) noexcept {
+        const std::lock_guard guard(timers_lock_);
+        put_in(t, due);
+        const std::lock_guard asleep(mutex_);  // within: it cannot fire before this is done
+        rearmed_ = true;
+        changed_.notify_one();
+    }
+    POSTHASTE_NOINLINE void disarm_further(timer& t) noexcept {
+        const std::lock_guard guard(timers_lock_);
+        if (t.owner) return forget(t);
+        timers_.disarm(t);
+        if (timers_.empty()) look_at_timers_from(never);
+    }
+    // `due`: never, of an allowance; `first`: of those that do not count yet.
+    void keep(timer& t, time_point due, bool first) noexcept {
+        if (!latest_.empty()) put_away();
+        latest_.keep(t);
+        latest_due_ = due;
+        first_uncounted_ = first;
+    }
+    POSTHASTE_NOINLINE void put_away() noexcept {
+        const std::lock_guard guard(timers_lock_);
+        sort_in();
+    }
+    // All three under timers_lock_.
+    void sort_in() noexcept {
+        const time_point due = std::exchange(latest_due_, never);
+        timer* const t = latest_.take();
+        if (!t) return;
+        if (due != never) return put_in(*t, due);
+        t->owner = &uncounted_;
+        t->before = nullptr;
+        t->next = std::exchange(uncounted_, t);
+        if (t->next) t->next->before = t;
+    }
     void put_in(timer& t, time_point due) noexcept {
         timers_.arm(t, due);
         look_at_timers_from(std::min(due, timers_looked_at_from()));
@@ -220,21 +253,25 @@ private:
         (t.before ? t.before->next : uncounted_) = t.next;
         if (t.next) t.next->before = t.before;
         t.owner = nullptr;
-        if (!uncounted_) during_.store(none, std::memory_order_relaxed);
+        if (uncounted_ || !here()) return;  // what is known by others' threads stays, too
+        first_uncounted_ = !latest_.empty() && latest_due_ == never;
+        if (!first_uncounted_) during_.store(none, std::memory_order_relaxed);
     }
     void fire_timers() noexcept {
-        if (timers_looked_at_from() == never) return;
+        const time_point from = std::min(timers_looked_at_from(), latest_due_);
+        if (from == never) return;
         // As a rule what just ran has read the clock: once more would cost as much as all of this.
         // If it has gone on long after that, a timer waits for one more piece of work.
         const time_point seen = std::exchange(read_coarsely_lately_, never);
         if (read_lately_ == never) {
             const time_point coarse = seen != never ? seen : detail::coarse_clock::now();
-            if (coarse + detail::coarse_clock::late < timers_looked_at_from()) return;
+            if (coarse + detail::coarse_clock::late < from) return;
         }
         const time_point t = read_lately_ != never ? read_lately_ : now();
         read_lately_ = never;
-        if (t < timers_looked_at_from()) return;
+        if (t < from) return;
         const std::lock_guard guard(timers_lock_);
+        sort_in();
         timers_.advance(t);
         look_at_timers_from(timers_.next_due());
     }
@@ -262,8 +299,11 @@ private:
         return any;
     }
 
-    work_list ready_;  // the driving thread's own, as the next three
+    work_list ready_;  // the driving thread's own, as all before mutex_
     unsigned turns_ = 0;
+    latest_timer latest_;  // empty while nobody drives
+    bool first_uncounted_ = false;  // it is an allowance, and uncounted_ was empty
+    time_point latest_due_ = never;  // `never` as well of an allowance
     // What the clock said, exactly or not, since the timers were looked at.
     mutable time_point read_lately_ = never, read_coarsely_lately_ = never;
     mutable std::mutex mutex_;
