@@ -78,6 +78,25 @@ program store_buffering(const char* name, std::set<std::string> all) {
             std::move(all)};
 }
 
+using fence = void (asymmetric_fence::*)() const noexcept;
+constexpr fence light = &asymmetric_fence::light, heavy = &asymmetric_fence::heavy;
+template <fence First, fence Second>
+program store_buffering_fenced(const char* name, std::set<std::string> all) {
+    return {name,
+            {[](memory& m) {
+                 m.x.store(1, relaxed);
+                 (asymmetric_fence().*First)();
+                 m.r[0] = m.y.load(relaxed);
+             },
+             [](memory& m) {
+                 m.y.store(1, relaxed);
+                 (asymmetric_fence().*Second)();
+                 m.r[1] = m.x.load(relaxed);
+             }},
+            2,
+            std::move(all)};
+}
+
 template <std::memory_order Store, std::memory_order Load>
 program message_passing(const char* name, std::set<std::string> all) {
     return {name,
@@ -142,6 +161,10 @@ int main() {
     check(r, store_buffering<release, acquire>("SB release, acquire", all_but(2, "")));
     check(r, store_buffering<seq_cst, acquire>("SB seq_cst, acquire", all_but(2, "")));
     check(r, store_buffering<seq_cst, seq_cst>("SB seq_cst", all_but(2, "00")));
+
+    check(r, store_buffering_fenced<light, light>("SB, two light fences", all_but(2, "")));
+    check(r, store_buffering_fenced<light, heavy>("SB, one of two is heavy", all_but(2, "00")));
+    check(r, store_buffering_fenced<heavy, heavy>("SB, two heavy fences", all_but(2, "00")));
 
     check(r, message_passing<relaxed, acquire>("MP relaxed, acquire", all_but(2, "")));
     check(r, message_passing<release, relaxed>("MP release, relaxed", all_but(2, "")));

@@ -36,6 +36,9 @@ namespace posthaste::testing::explore {
 //   - seq_cst operations are executed in one order, S: one reads nothing older than the seq_cst
 //     operations on the same atomic before it have read or written.
 //   - a failed compare-exchange is a load: it may see an old value.
+//   - of an asymmetric_fence a light and a heavy one stand in one order, and so do two heavy ones:
+//     the thread of the later one knows what that of the earlier one knew. That is less than two
+//     fences that are seq_cst give (P1202), and all that the system does, wherever it interrupts.
 //
 // One mode is enough: whatever sequential consistency allows is a schedule in which each load takes
 // the newest store, and each store the last place. Whatever x86-TSO allows (where seq_cst stores
@@ -44,8 +47,8 @@ namespace posthaste::testing::explore {
 // the only thing of that model that is not tried, a load that reads from a store of the future
 // (load buffering), no x86 does. tests/explore/litmus_explore.cpp shows it on the classic programs.
 //
-// Not modelled: fences (we have none), spurious failures of weak compare-exchanges (all are in
-// loops, in which a failure by an old value does the same), spurious wake-ups of conditions.
+// Not modelled: other fences (we have none), spurious failures of weak compare-exchanges (all are
+// in loops, in which a failure by an old value does the same), spurious wake-ups of conditions.
 
 constexpr std::size_t max_threads = 4, max_locations = 64;
 constexpr std::uint64_t max_steps = 500;  // of a run; more is a loop without an end
@@ -56,9 +59,12 @@ struct view {
     std::array<std::uint16_t, max_locations> store{};
     std::array<std::uint16_t, max_threads + 1> access{};
 
-    void join(const view& from) noexcept {
+    void join_stores(const view& from) noexcept {
         for (std::size_t i = 0; i != store.size(); ++i)
             store[i] = std::max(store[i], from.store[i]);
+    }
+    void join(const view& from) noexcept {
+        join_stores(from);
         for (std::size_t i = 0; i != access.size(); ++i)
             access[i] = std::max(access[i], from.access[i]);
     }
@@ -213,6 +219,19 @@ public:
         insert(l, picked + 1, fresh, order, true);
         tell(what, l, order, fresh, picked + 2 != history.size());
         return old;
+    }
+    // Asymmetric fences: what is known of the atomics, and of nothing else.
+    void light_fence() {
+        before_step();
+        me().known.join_stores(heavy_);
+        light_.join_stores(me().known);
+    }
+    void heavy_fence() {
+        before_step();
+        view& known = me().known;
+        known.join_stores(heavy_);
+        known.join_stores(light_);
+        heavy_.join_stores(known);
     }
     // Stands still until the newest store has that value, and acquires it.
     void await(std::size_t l, std::uint64_t value) {
@@ -441,6 +460,8 @@ private:
             };
             const auto shift = [l, up](view& v) { up(v.store[l]); };
             for (thread& t : threads_) shift(t.known);
+            shift(light_);
+            shift(heavy_);
             for (std::size_t i = 0; i != count_; ++i) {
                 for (store_event& e : locations()[i].history) shift(e.released);
             }
@@ -483,6 +504,8 @@ private:
             }
             mix(static_cast<std::uint64_t>(std::max(sc_[l], base[l]) - base[l]));
         }
+        mix_view(light_);
+        mix_view(heavy_);
         for (std::size_t i = 1; i != threads_.size(); ++i) {
             const thread& t = threads_[i];
             mix(t.over);
@@ -617,6 +640,7 @@ private:
     std::vector<thread> threads_;
     std::size_t count_ = 0;  // of locations
     std::array<std::uint16_t, max_locations> sc_{};  // what seq_cst operations must not go behind
+    view light_, heavy_;  // what was known at any such fence
     jmp_buf main_;
     std::size_t self_ = 0;
     std::uint64_t steps_ = 0, writes_ = 0;
@@ -732,6 +756,17 @@ private:
 struct atomics {
     template <typename T>
     using atomic = explore::atomic<T>;
+};
+
+/// detail::asymmetric_fence.
+class asymmetric_fence {
+public:
+    void light() const noexcept {
+        if (world::thread_number() != 0) world::now().light_fence();
+    }
+    void heavy() const noexcept {
+        if (world::thread_number() != 0) world::now().heavy_fence();
+    }
 };
 
 /// Data that the core under test is to protect: touching it without knowing its last change, or

@@ -25,6 +25,7 @@ using steady_clock = testing::explore::steady_clock;
 }  // namespace chrono
 
 namespace this_thread {
+using namespace ::std::this_thread;
 inline void yield() noexcept { testing::explore::world::now().yield(); }
 }  // namespace this_thread
 
