@@ -172,6 +172,27 @@ bug(held_up_not_watched
   replace [==[        hold_up();
         return false;]==]
   program explore/pool_clock_explore)
+bug(inline_call_ends_unfenced
+  about "a call that is over is ended: nothing is between its end and the question who looks"
+  header run/inline_calls.hpp
+  find [==[        fence_.light();  // (3)
+]==]
+  replace [==[]==]
+  program explore/inline_calls_explore)
+bug(inline_call_begins_unfenced
+  about "a blocked call that nobody watches: nothing is between its begin and that question"
+  header run/inline_calls.hpp
+  find [==[        fence_.light();  // (2)
+]==]
+  replace [==[]==]
+  program explore/inline_calls_explore)
+bug(inline_call_ends_beside_a_look
+  about "a call ends, and its place is used again, while the watcher looks at it"
+  header run/inline_calls.hpp
+  find [==[        if (looks_.load(std::memory_order_acquire)) return end_beside_a_look(c);  // (4)
+]==]
+  replace [==[]==]
+  program race/inline_calls_race sanitize thread)
 bug(parking_no_second_look
   about "lost wake-up: a worker sleeps without another look"
   header run/sleepers.hpp

@@ -3,6 +3,7 @@
 
 #include <posthaste/base/clock.hpp>
 #include <posthaste/detail/cache_line.hpp>
+#include <posthaste/detail/config.hpp>
 #include <posthaste/detail/owned.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/run/timer_wheel.hpp>
@@ -89,7 +90,7 @@ private:
         std::atomic<time_point> next = never;  // not after the next timer; written under lock
     };
 
-    void wake() noexcept {
+    POSTHASTE_NOINLINE void wake() noexcept {
         const std::lock_guard guard(mutex_);
         again_ = true;
         changed_.notify_one();
@@ -127,7 +128,8 @@ private:
     //     "never", then reads every `next`. Otherwise both could miss, and a timer fire late.
     // (3), seq_cst: a worker puts down what is to be watched, then reads `watching_`; this thread
     //     clears it, then looks at what was put down. Otherwise both could miss, and a blocked
-    //     worker hold up what others could do.
+    //     worker hold up what others could do. (Or the worker passes a light fence between the two,
+    //     and `watch` begins with the heavy one.)
     // relaxed: `next` is only a hint without the lock, or is written under it by who reads it. Of
     // `watching_`, who sets it wakes this thread, which then sees it, by mutex_. A time in
     // `wakes_at_` is less than the "never" it replaces: to miss it costs one wake-up.

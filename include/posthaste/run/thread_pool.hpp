@@ -2,15 +2,16 @@
 #pragma once
 // long: one state machine; what can stand alone has a header of its own, beside this one.
 
+#include <posthaste/detail/asymmetric_fence.hpp>
 #include <posthaste/detail/coarse_clock.hpp>
 #include <posthaste/detail/exceptions.hpp>
 #include <posthaste/detail/owned.hpp>
 #include <posthaste/detail/recycler.hpp>
-#include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/run/bundle.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/run/hesitation.hpp>
 #include <posthaste/run/injection_queue.hpp>
+#include <posthaste/run/inline_calls.hpp>
 #include <posthaste/run/next_slot.hpp>
 #include <posthaste/run/pool_clock.hpp>
 #include <posthaste/run/sleepers.hpp>
@@ -21,10 +22,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <stdexcept>
 #include <thread>
-#include <utility>
 #include <vector>
 
 namespace posthaste {
@@ -99,19 +98,10 @@ public:
     void disarm(timer& t) noexcept override { clock_.disarm(t); }
     bool watches() const noexcept override { return true; }
     void watch(inline_call& c) noexcept override {
-        worker& self = *mine();
-        {
-            const std::lock_guard guard(self.calls_lock);
-            c.outer = std::exchange(self.calls, &c);
-        }
+        worker::here().calls.begin(c);
         clock_.start_watching();
     }
-    bool unwatch(inline_call& c) noexcept override {
-        worker& self = *mine();
-        const std::lock_guard guard(self.calls_lock);
-        if (!c.taken) self.calls = c.outer;
-        return !c.taken;
-    }
+    bool unwatch(inline_call& c) noexcept override { return worker::here().calls.end(c); }
 
     void drive(detail::flag& done) override { done.wait(); }
     bool drive_while(bool (*busy)(void*), void* of, time_point end) override {
@@ -150,7 +140,12 @@ public:
 
 private:
     struct worker {
-        worker(thread_pool& p, std::size_t i) : pool(p), index(i), reader(p.shared_) {}
+        worker(thread_pool& p, std::size_t i)
+            : pool(p), index(i), reader(p.shared_), calls(p.fence_) {}
+        /// Requires   the calling thread is one's.
+        static worker& here() noexcept {
+            return *static_cast<worker*>(detail::this_thread().worker);
+        }
 
         void put(work& w) noexcept {
             if (!put_into_ring(w)) put_into_full(w);
@@ -161,7 +156,7 @@ private:
             if (!put_into_ring(w)) pool.shared_.put(w);
         }
         static void unpack(work& w) noexcept {
-            worker& self = *static_cast<worker*>(detail::this_thread().worker);
+            worker& self = here();
             bundle& b = static_cast<bundle&>(w);
             work& first = b.unpack(self.ring);
             if (b.empty()) b.end();
@@ -246,9 +241,7 @@ private:
         work_ring ring;
         std::thread thread;
 
-        alignas(detail::cache_line) detail::spin_lock calls_lock;
-        inline_call* calls = nullptr;  // guarded by calls_lock; the innermost first
-
+        inline_calls calls;
         sleepers::berth berth;
     };
 
@@ -360,23 +353,11 @@ private:
     // work, and has others take what they hold. On the clock's thread.
     bool watch_workers(time_point now) noexcept {
         bool busy = false;
+        for (const auto& w : workers_) w->calls.announce();
+        fence_.heavy();
         for (const auto& w : workers_) {
             if (w->next.watch()) busy = true;
-            const std::lock_guard guard(w->calls_lock);
-            inline_call** link = &w->calls;
-            while (inline_call* c = *link) {
-                busy = true;
-                if (c->allowance != forever) {
-                    c->deadline = std::min(c->deadline, saturating_add(now, c->allowance));
-                    c->allowance = forever;
-                }
-                if (c->deadline <= now && c->expire(*c)) {
-                    c->taken = true;
-                    *link = c->outer;
-                } else {
-                    link = &c->outer;
-                }
-            }
+            if (w->calls.look(now)) busy = true;
         }
         if (anything_to_do()) sleepers_.work_is_there();
         return busy;
@@ -392,6 +373,7 @@ private:
     std::atomic<bool> stopping_ = false;
     bool joined_ = false;
     pool_clock clock_;
+    const detail::asymmetric_fence fence_;
     std::vector<detail::owned<worker>> workers_;
     std::thread clock_thread_;
 };
