@@ -47,7 +47,8 @@ public:
     virtual void arm(timer& t, time_point due) noexcept = 0;
     /// The same for one that is due at `t.due`, or when its allowance ends. To count that may begin
     /// later, when the executor looks at its clock next.
-    virtual void arm_allowance(allowance_timer& t) noexcept;
+    // inline here already, as the others: or g++ makes code of the class wherever it is included.
+    inline virtual void arm_allowance(allowance_timer& t) noexcept;
     /// Afterwards `t` neither fires nor is firing.
     virtual void disarm(timer& t) noexcept = 0;
 
@@ -69,8 +70,8 @@ public:
     virtual bool unwatch(inline_call&) noexcept { return true; }
 
     /// Where a coroutine stands still, for those who keep a record (simulation does).
-    virtual void park(frame& f, const char* on, std::string_view name) noexcept;
-    virtual void unpark(frame& f) noexcept;
+    inline virtual void park(frame& f, const char* on, std::string_view name) noexcept;
+    inline virtual void unpark(frame& f) noexcept;
 
 protected:
     ~home() = default;
