@@ -19,7 +19,7 @@ using posthaste::endpoint_core, posthaste::envelope, posthaste::handler, posthas
 struct state;
 
 struct listens final : handler {
-    explicit listens(state& s) noexcept : handler(all), of(s) {}
+    explicit listens(state& s) noexcept : handler(all.data(), 1), of(s) {}
     ~listens() override;
     state& of;
 

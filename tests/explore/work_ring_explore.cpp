@@ -5,7 +5,6 @@
 
 #include <array>
 #include <memory>
-#include <span>
 
 namespace {
 
@@ -170,8 +169,8 @@ world::script put_together() {
         for (std::size_t i = 0; i != 4; ++i) s->jobs[i].content.write();
         std::array<posthaste::work*, 4> all{};
         for (std::size_t i = 0; i != 4; ++i) all[i] = &s->jobs[i];
-        s->owners.put(std::span<posthaste::work* const>(all).first(2));
-        if (s->owners.room() == 2) s->owners.put(std::span<posthaste::work* const>(all).last(2));
+        s->owners.put(all.data(), 2);
+        if (s->owners.room() == 2) s->owners.put(&all[2], 2);
         else run(all[2]), run(all[3]);
         run(s->owners.take());
     });
@@ -202,7 +201,7 @@ world::script two_looks(bool one_of_several) {
     script.names = {"owner", "sleeper"};
     script.threads.push_back([s, one_of_several] {
         posthaste::work* const all[] = {&s->j};
-        if (one_of_several) s->ring.put(all);
+        if (one_of_several) s->ring.put(all, 1);
         else static_cast<void>(s->ring.put(s->j));
         s->poster_saw = s->asleep.load(std::memory_order_seq_cst) != 0;
     });

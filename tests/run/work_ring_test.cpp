@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <deque>
 #include <random>
-#include <span>
 #include <vector>
 
 using namespace posthaste;
@@ -30,13 +29,12 @@ TEST_CASE("work_ring: several are put together, up to all that there is room for
     std::vector<work> w(work_ring::capacity);
     std::vector<work*> all;
     for (work& each : w) all.push_back(&each);
-    const std::span<work* const> pieces(all);
     work_ring ring;
     for (const std::uint32_t first : {1u, 100u, work_ring::capacity}) {
-        ring.put(pieces.first(first));
+        ring.put(all.data(), first);
         CHECK(ring.room() == work_ring::capacity - first);
         CHECK(ring.size() == first);
-        ring.put(pieces.subspan(first));
+        ring.put(all.data() + first, work_ring::capacity - first);
         CHECK(ring.room() == 0);
         for (work& each : w) REQUIRE(ring.take() == &each);
         CHECK(ring.empty());
@@ -60,7 +58,7 @@ TEST_CASE("work_ring: where nobody steals it gives the same, whichever way it is
                 REQUIRE(ring.take(oldest));
                 for (work* const each : oldest) REQUIRE(each == pieces[taken++]);
             } else if (choice == 1 && put + 60 <= w.size() && there + 60 <= work_ring::capacity) {
-                ring.put(std::span<work* const>(pieces).subspan(put, 60));
+                ring.put(&pieces[put], 60);
                 put += 60;
             } else if (choice < 10 && put != w.size()) {
                 REQUIRE((choice < 8 ? ring.put_alone(w[put]) : ring.put(w[put])) == room);

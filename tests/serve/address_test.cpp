@@ -20,7 +20,7 @@ struct note {
     int n;
 };
 struct handles_ask : handler {
-    handles_ask() : handler(entries) {}
+    handles_ask() : handler(entries, 1) {}
     static constexpr handler::entry entries[1]{{&detail::type_of<ask>, nullptr, false}};
 };
 }  // namespace

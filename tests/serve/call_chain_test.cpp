@@ -58,9 +58,9 @@ TEST_CASE("call_chain: keeps all links in order, however many, and those of one 
     std::array<call_chain, 10> chains;
     CHECK(chains[0].empty());
     for (std::size_t i = 0; i != chains.size(); ++i) {
-        chains[i].begin(i ? &chains[i - 1] : nullptr, {lane_at(i), endpoint_at(i)}, &bus_a);
-        REQUIRE(chains[i].links().size() == i + 1);
-        for (std::size_t k = 0; k <= i; ++k) CHECK(chains[i].links()[k].by == lane_at(k));
+        chains[i].follow(i ? &chains[i - 1] : nullptr, {lane_at(i), endpoint_at(i)}, &bus_a);
+        REQUIRE(std::size_t(chains[i].end() - chains[i].begin()) == i + 1);
+        for (std::size_t k = 0; k <= i; ++k) CHECK(chains[i].begin()[k].by == lane_at(k));
         CHECK(chains[i].has(*lane_at(i)));
         CHECK_FALSE(chains[i].has(*lane_at(i + 1)));
         CHECK(chains[i].within(&bus_a));
@@ -68,9 +68,9 @@ TEST_CASE("call_chain: keeps all links in order, however many, and those of one 
     }
     CHECK(chains[9].count(*endpoint_at(0)) == 4);
     call_chain across, on;
-    across.begin(&chains[1], {lane_at(20), endpoint_at(0)}, &bus_b);
-    on.begin(&across, {lane_at(21), endpoint_at(0)}, &bus_b);
-    CHECK(across.links().size() == 3);
+    across.follow(&chains[1], {lane_at(20), endpoint_at(0)}, &bus_b);
+    on.follow(&across, {lane_at(21), endpoint_at(0)}, &bus_b);
+    CHECK(across.end() - across.begin() == 3);
     for (const call_chain* c : {&across, &on}) {
         CHECK_FALSE(c->within(&bus_a));
         CHECK_FALSE(c->within(&bus_b));

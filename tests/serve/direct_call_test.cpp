@@ -62,7 +62,7 @@ auto call(bus& app, const char* name, Args... args) {
 template <typename H, typename M>
 bool at_once(H h) {
     const detail::handler_of<H, M> made(std::move(h));
-    return static_cast<const handler&>(made).entries().front().at_once != nullptr;
+    return static_cast<const handler&>(made).entries()->at_once != nullptr;
 }
 
 }  // namespace

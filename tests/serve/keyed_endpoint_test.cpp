@@ -58,7 +58,7 @@ task<result<int>> call(client<order> c, std::string customer, int n) {
 /// The endpoint itself, to see its lanes.
 struct bare {
     struct nothing : handler {
-        nothing() : handler(entries) {}
+        nothing() : handler(entries, 1) {}
         static constexpr handler::entry entries[1]{{&detail::type_of<numbered>, nullptr, false}};
     };
     simulation sim;

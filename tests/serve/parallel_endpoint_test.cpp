@@ -128,7 +128,7 @@ TEST_CASE("parallel_endpoint: has n lanes, each claimed by one at a time") {
     simulation sim;
     dead_letters dead;
     struct handles_job : handler {
-        handles_job() : handler({}) {}
+        handles_job() : handler(nullptr, 0) {}
     };
     parallel_endpoint e("jobs", sim, dead, std::make_unique<handles_job>(), parallel(70));
     detail::sent<job> letter;

@@ -97,7 +97,7 @@ TEST_CASE("serial_endpoint: a call is claimed only while nothing is queued or ha
     simulation sim;
     dead_letters dead;
     struct handles_note : handler {
-        handles_note() : handler({}) {}
+        handles_note() : handler(nullptr, 0) {}
     };
     serial_endpoint e("notes", sim, dead, std::make_unique<handles_note>(), serial);
     detail::sent<note> letter;

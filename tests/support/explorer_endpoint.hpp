@@ -51,7 +51,7 @@ struct told final : envelope {
 template <typename State>
 class handled_by final : public handler {
 public:
-    explicit handled_by(State& s) : handler(entries), state_(s) {}
+    explicit handled_by(State& s) : handler(entries.data(), 1), state_(s) {}
 
 private:
     State& state_;

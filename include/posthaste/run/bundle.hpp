@@ -8,7 +8,6 @@
 #include <array>
 #include <cstdint>
 #include <new>
-#include <span>
 
 namespace posthaste {
 
@@ -36,7 +35,7 @@ public:
     work& unpack(work_ring& ring) noexcept {
         work& first = *pieces_[begun_++];
         if (size - begun_ > ring.room()) return first;
-        ring.put(std::span<work* const>(pieces_).subspan(begun_));
+        ring.put(&pieces_[begun_], size - begun_);
         begun_ = size;
         return first;
     }

@@ -10,7 +10,6 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
 namespace posthaste {
 
@@ -55,12 +54,13 @@ public:
     }
 
     /// All of them, the oldest first; there is room() for so many.
-    void put(std::span<work* const> all) noexcept {
+    void put(work* const* all, std::uint32_t count) noexcept {
         std::uint32_t tail = tail_.load(std::memory_order_relaxed);
         const std::uint32_t head = head_.load(std::memory_order_acquire);  // (1)
-        POSTHASTE_ASSERT(all.size() <= capacity - (tail - head));
+        POSTHASTE_ASSERT(count <= capacity - (tail - head));
         static_cast<void>(head);  // the load is wanted for its order
-        for (work* const w : all) slots_[tail++ % capacity].store(w, std::memory_order_relaxed);
+        for (std::uint32_t i = 0; i != count; ++i)
+            slots_[tail++ % capacity].store(all[i], std::memory_order_relaxed);
         tail_.exchange(tail, std::memory_order_seq_cst);  // (2)
     }
 

@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <span>
 
 namespace posthaste {
 
@@ -33,7 +32,7 @@ public:
 
     /// What waits for the call that `by` handles (`outer`, nullptr: nothing), and `by`. Of an empty
     /// chain; `bus`: any address that stands for the bus of `by`.
-    void begin(const call_chain* outer, link by, const void* bus) noexcept {
+    void follow(const call_chain* outer, link by, const void* bus) noexcept {
         const std::size_t before = outer ? outer->count_ : 0;
         link* to = few_;
         if (before + 1 > few) {
@@ -47,16 +46,17 @@ public:
     }
 
     bool empty() const noexcept { return count_ == 0; }
-    std::span<const link> links() const noexcept { return {begin(), count_}; }
+    const link* begin() const noexcept { return more_ ? more_ : few_; }
+    const link* end() const noexcept { return begin() + count_; }
     bool has(const lane& l) const noexcept {
-        for (const link& k : links())
+        for (const link& k : *this)
             if (k.by == &l) return true;
         return false;
     }
     /// How many lanes of this endpoint.
     std::size_t count(const endpoint_core& e) const noexcept {
         std::size_t n = 0;
-        for (const link& k : links()) n += k.at == &e;
+        for (const link& k : *this) n += k.at == &e;
         return n;
     }
     /// All are of that bus: as long as it is there, so are they.
@@ -64,7 +64,6 @@ public:
 
 private:
     static constexpr std::size_t few = 4;
-    const link* begin() const noexcept { return more_ ? more_ : few_; }
 
     link* more_ = nullptr;  // instead of few_
     std::uint32_t count_ = 0;

@@ -22,7 +22,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <utility>
 
@@ -69,10 +68,10 @@ public:
     endpoint_core(std::string name, executor& at, dead_letters& dead, detail::owned<handler> h,
                   std::size_t capacity, when_full full) noexcept
         : home_(at),
-          table_(h->entries().data()),
+          table_(h->entries()),
           full_(full),
           watched_(at.watches()),
-          table_size_(h->entries().size()),
+          table_size_(h->entry_count()),
           name_(std::move(name)),
           dead_(dead),
           ledger_(capacity) {
@@ -521,8 +520,8 @@ private:
 
     POSTHASTE_NOINLINE const handler::entry* find_further(
         const detail::message_type& type) const noexcept {
-        for (const handler::entry& e : std::span(table_, table_size_))
-            if (e.type == &type) return &e;
+        for (const handler::entry* e = table_; e != table_ + table_size_; ++e)
+            if (e->type == &type) return e;
         return nullptr;
     }
 
@@ -578,7 +577,7 @@ private:
         std::string way = name_;
         if (chain.within(bus())) {
             bool in_it = false;
-            for (const call_chain::link& l : chain.links()) {
+            for (const call_chain::link& l : chain) {
                 if (in_it) way.append(" -> ").append(l.at->name());
                 in_it = in_it || l.at == this;
             }
@@ -1060,7 +1059,7 @@ POSTHASTE_NOINLINE inline void lane::close_failed(envelope& e, failure& why, boo
 inline void lane::lead(call_chain& chain) noexcept {
     const envelope& e = *envelope_;
     const bool waited_for = of.asked(e) && !e.call()->answered;
-    chain.begin(waited_for ? &e.call()->chain : nullptr, {this, &of}, of.bus());
+    chain.follow(waited_for ? &e.call()->chain : nullptr, {this, &of}, of.bus());
 }
 
 inline bool lane::ends_before(const endpoint_core& e) const noexcept { return e.bus() == of.bus(); }

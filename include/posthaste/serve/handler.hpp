@@ -17,7 +17,6 @@
 #include <exception>
 #include <functional>
 #include <optional>
-#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -29,15 +28,17 @@ class handler {
 public:
     using entry = handler_entry;
 
-    explicit handler(std::span<const entry> entries) noexcept : entries_(entries) {}
+    handler(const entry* entries, std::size_t count) noexcept : entries_(entries), count_(count) {}
     handler(const handler&) = delete;
     virtual ~handler() = default;
 
     /// They outlive the handler.
-    std::span<const entry> entries() const noexcept { return entries_; }
+    const entry* entries() const noexcept { return entries_; }
+    std::size_t entry_count() const noexcept { return count_; }
 
 private:
-    std::span<const entry> entries_;
+    const entry* const entries_;
+    const std::size_t count_;
 };
 
 namespace detail {
@@ -336,7 +337,7 @@ class handler_of final : public handler {
     static_assert((checked_handler<H, Ms>() && ...));
 
 public:
-    explicit handler_of(H h) : handler(entries), h_(std::move(h)) {}
+    explicit handler_of(H h) : handler(entries.data(), entries.size()), h_(std::move(h)) {}
 
 private:
     template <typename M>

@@ -43,11 +43,12 @@ public:
 
     owned<endpoint_core> carry_out(std::string_view name) override {
         // The handler comes last: where there is no memory for the rest it is still here.
-        auto made = make(std::string(name), make_owned<handler>(handler_->entries()));
+        auto made = make(std::string(name),
+                         make_owned<handler>(handler_->entries(), handler_->entry_count()));
         made->take_over(std::move(handler_));
         return made;
     }
-    const handler_entry& only() const noexcept override { return handler_->entries().front(); }
+    const handler_entry& only() const noexcept override { return *handler_->entries(); }
 
 private:
     owned<endpoint_core> make(std::string name, owned<handler> h) const {

@@ -39,7 +39,7 @@ class subscriber_handler final : public handler {
     static_assert(checked_subscriber<H, E>());
 
 public:
-    explicit subscriber_handler(H h) : handler(entries), h_(std::move(h)) {}
+    explicit subscriber_handler(H h) : handler(entries.data(), entries.size()), h_(std::move(h)) {}
 
 private:
     using handling_it = handling<H, const E>;
