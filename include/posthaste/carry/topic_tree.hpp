@@ -3,6 +3,7 @@
 
 #include <posthaste/carry/topic.hpp>
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/hash_table.hpp>
 #include <posthaste/detail/owned.hpp>
 
 #include <algorithm>
@@ -11,7 +12,6 @@
 #include <functional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -23,7 +23,7 @@ namespace posthaste {
 ///
 /// Threads    one at a time; several may look up at once.
 /// Cost       insert() and erase(): one hash look-up, and up to 16 bytes a pattern; in the tree one
-///            a token, and 150 bytes for each token up to which no other pattern there is the same.
+///            a token, and 110 bytes for each token up to which no other pattern there is the same.
 ///            for_each_match(): one a token and two more; in the tree one a token for each way
 ///            along the wildcards. No allocation.
 class topic_tree {
@@ -89,17 +89,9 @@ public:
     bool empty() const noexcept { return nodes_.empty() && patterns_ == 0; }
 
 private:
-    struct place {
-        const node* parent;
-        std::string_view token;
-        bool operator==(const place&) const = default;
-    };
-    struct hash_of_place {
-        std::size_t operator()(const place& p) const noexcept {
-            return std::hash<std::string_view>()(p.token) * 31 + std::hash<const node*>()(p.parent);
-        }
-    };
     struct node {
+        std::size_t hash = 0;
+        node* chained = nullptr;
         node* parent = nullptr;
         std::string token;
         node* any = nullptr;  // the child *
@@ -177,6 +169,13 @@ private:
 
     // --- the tree
 
+    static std::size_t hash_of(const node& parent, std::string_view token) noexcept {
+        return add(std::hash<const node*>()(&parent), token);
+    }
+    node* find(const node& parent, std::string_view token) const noexcept {
+        return nodes_.find(hash_of(parent, token),
+                           [&](const node& n) { return n.parent == &parent && n.token == token; });
+    }
     void plant(leaf& l) {
         node* at = &root_;
         detail::guarded(
@@ -191,11 +190,11 @@ private:
         put_first(l, at->leaves, at);
     }
     node& child(node& of, std::string_view token) {
-        if (const auto found = nodes_.find({&of, token}); found != nodes_.end())
-            return *found->second;
-        auto made = detail::make_owned<node>(node{&of, std::string(token)});
-        node& n = *made;
-        nodes_.emplace(place{&of, n.token}, std::move(made));
+        if (node* const found = find(of, token)) return *found;
+        auto made = detail::make_owned<node>();
+        made->parent = &of;
+        made->token = token;
+        node& n = nodes_.insert(hash_of(of, token), std::move(made));
         ++of.children;
         if (n.token == "*") of.any = &n;
         if (n.token == ">") of.rest = &n;
@@ -208,7 +207,7 @@ private:
             if (parent->any == n) parent->any = nullptr;
             if (parent->rest == n) parent->rest = nullptr;
             --parent->children;
-            nodes_.erase(nodes_.find({parent, n->token}));
+            nodes_.erase(*n);
             n = parent;
         }
     }
@@ -220,12 +219,11 @@ private:
         if (n.any) visit(*n.any, topic, f);
         const std::size_t named = n.children - (n.any != nullptr) - (n.rest != nullptr);
         if (named == 0) return;
-        const auto found = nodes_.find({&n, token});
-        if (found != nodes_.end()) visit(*found->second, topic, f);
+        if (const node* const found = find(n, token)) visit(*found, topic, f);
     }
 
     node root_;
-    std::unordered_map<place, detail::owned<node>, hash_of_place> nodes_;  // but the root
+    detail::hash_table<node> nodes_;  // but the root
     std::vector<leaf*> table_;  // of the first of each chain
     std::size_t patterns_ = 0;  // in it
 };

@@ -6,6 +6,7 @@
 #include <posthaste/serve/lazy_endpoint.hpp>
 
 #include <atomic>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
@@ -59,6 +60,8 @@ struct address {
     const std::string name;
     const std::weak_ptr<const void> owner;  ///< what this is a part of
     schedule* later = nullptr;  ///< the bus's, set when this is made
+    std::size_t hash = 0;  // of the table of all names, as the next one
+    address* chained = nullptr;
 };
 
 }  // namespace posthaste

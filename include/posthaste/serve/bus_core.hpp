@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/hash_table.hpp>
 #include <posthaste/detail/owned.hpp>
 #include <posthaste/run/thread_pool.hpp>
 #include <posthaste/serve/account.hpp>
@@ -17,12 +18,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -48,13 +49,14 @@ public:
 
     address& find_or_make(std::string_view name) {
         const std::lock_guard guard(mutex);
-        const auto found = addresses.find(name);
-        if (found != addresses.end()) return *found->second;
+        const std::size_t hash = std::hash<std::string_view>()(name);
+        if (address* const found =
+                addresses.find(hash, [&](const address& a) { return a.name == name; }))
+            return *found;
         auto made = detail::make_owned<address>(std::string(name), home, draining, options.deadline,
                                                 weak_from_this());
         made->later = &later;
-        const std::string_view its_own = made->name;
-        return *addresses.emplace(its_own, std::move(made)).first->second;
+        return addresses.insert(hash, std::move(made));
     }
     /// While the bus drains, only what already runs on it may still publish.
     bool shut() const noexcept {
@@ -128,7 +130,7 @@ public:
         else stops_by(never);  // somebody else's threads may still run what does not heed the stop
         {
             const std::lock_guard guard(mutex);
-            for (auto& a : addresses) a.second->gone.store(true, std::memory_order_relaxed);
+            addresses.for_each([](address& a) { a.gone.store(true, std::memory_order_relaxed); });
         }
         gone.store(true, std::memory_order_relaxed);
         for_each_named([](address& a) { a.endpoint.forget_handler(); });
@@ -145,7 +147,7 @@ public:
     std::atomic<bool> gone = false;  // the same
     switchboard topics;
     std::mutex mutex;  // guards the two below; addresses themselves stay where they are
-    std::unordered_map<std::string_view, detail::owned<address>> addresses;  // by their own names
+    detail::hash_table<address> addresses;  // by their names
     std::vector<address*> with_endpoint;
     std::mutex drain_mutex;
     bool rested = false;  // guarded by drain_mutex, as the next three
