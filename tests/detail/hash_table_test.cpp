@@ -50,6 +50,7 @@ TEST_CASE("hash_table: holds what a std::map would, and each stays where it is")
                     expected.erase(known);
                 }
                 REQUIRE(t.empty() == expected.empty());
+                REQUIRE(t.size() == expected.size());
                 REQUIRE(alive == static_cast<int>(expected.size()));
             }
             std::set<int> left;

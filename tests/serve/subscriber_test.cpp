@@ -75,5 +75,5 @@ TEST_CASE(
     CHECK_FALSE(p.board.busy());
     const auto all = p.board.accounts();
     REQUIRE(all.size() == 1);
-    CHECK(all.begin()->second.handled == 1);
+    CHECK(all.front().messages.handled == 1);
 }

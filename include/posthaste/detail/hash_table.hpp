@@ -55,6 +55,7 @@ public:
         for (std::size_t i = 0; i != chain_count_; ++i)
             for (Node* next = chains_[i]; next;) f(*std::exchange(next, next->chained));
     }
+    std::size_t size() const noexcept { return size_; }
     bool empty() const noexcept { return size_ == 0; }
 
 private:

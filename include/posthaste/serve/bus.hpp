@@ -247,8 +247,8 @@ inline account bus::counts(std::string_view name) const {
         if (at.name == name) a = at.endpoint.counts(), found = true;
     });
     if (found) return a;
-    for (const auto& [who, messages] : core_->topics.accounts())
-        if (who.name == name) a += messages;
+    for (const drain_account::subscriber_line& l : core_->topics.accounts())
+        if (l.name == name) a += l.messages;
     return a;
 }
 

@@ -92,13 +92,15 @@ public:
             sum.total += sum.endpoints.back().messages;
         });
         sum.scheduled = later.given_up();
-        for (const auto& [who, messages] : topics.accounts(at_rest)) {
-            sum.subscribers.push_back({who.name, who.pattern, messages});
-            sum.total += messages;
-        }
+        sum.subscribers = topics.accounts(at_rest);
+        for (const auto& l : sum.subscribers) sum.total += l.messages;
         sum.unheard = topics.unheard();
-        std::sort(sum.endpoints.begin(), sum.endpoints.end(),
-                  [](const auto& a, const auto& b) { return a.endpoint.compare(b.endpoint) < 0; });
+        sort(sum.endpoints,
+             [](const auto& a, const auto& b) { return a.endpoint.compare(b.endpoint) < 0; });
+        sort(sum.subscribers, [](const auto& a, const auto& b) {
+            const int order = a.name.compare(b.name);
+            return order != 0 ? order < 0 : a.pattern.compare(b.pattern) < 0;
+        });
         return sum;
     }
 
@@ -157,6 +159,12 @@ public:
     std::atomic<const void*> drainer = nullptr;  // relaxed: each thread looks for itself alone
 
 private:
+    // As std::sort, for half the time to compile.
+    template <typename Line, typename Before>
+    static void sort(std::vector<Line>& all, Before before) {
+        std::make_heap(all.begin(), all.end(), before);
+        std::sort_heap(all.begin(), all.end(), before);
+    }
     address* address_number(std::size_t i) {
         const std::lock_guard guard(mutex);
         return i < with_endpoint.size() ? with_endpoint[i] : nullptr;

@@ -4,6 +4,9 @@
 
 #include <posthaste/carry/topic_tree.hpp>
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/hash_table.hpp>
+#include <posthaste/detail/owned.hpp>
+#include <posthaste/serve/account.hpp>
 #include <posthaste/serve/listeners.hpp>
 #include <posthaste/serve/shared_message.hpp>
 #include <posthaste/serve/subscriber.hpp>
@@ -14,11 +17,11 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <map>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace posthaste {
 
@@ -29,14 +32,6 @@ namespace posthaste {
 /// Threads    any. User code runs under no lock of this.
 class switchboard {
 public:
-    /// What somebody is called, and the pattern that he listens to.
-    struct key {
-        std::string name, pattern;
-        friend bool operator<(const key& a, const key& b) noexcept {
-            const int order = a.name.compare(b.name);
-            return order != 0 ? order < 0 : a.pattern.compare(b.pattern) < 0;
-        }
-    };
     static constexpr std::size_t max_past = 1024;
 
     switchboard() = default;
@@ -76,9 +71,9 @@ public:
         if (a.accepted + a.refused == 0) return;
         detail::guarded(
             [&] {
-                key of{s.name(), s.pattern()};
-                if (past_.size() >= max_past && !past_.contains(of)) of = {"(unsubscribed)", ">"};
-                past_[std::move(of)] += a;
+                if (past_.size() < max_past || past_.find(s.name(), s.pattern()))
+                    past_.of(s.name(), s.pattern()) += a;
+                else past_.of("(unsubscribed)", ">") += a;
             },
             [&](const std::exception_ptr&) { untold_ += a; });
     }
@@ -133,7 +128,17 @@ public:
     /// Where the latest message of a topic is kept, until the bus ends. Throws bad_alloc.
     kept_message& place_for_latest(const detail::message_type& type, std::string_view topic) {
         const std::lock_guard guard(mutex_);
-        return kept_[{&type, std::string(topic)}];
+        const std::size_t hash = std::hash<std::string_view>()(topic);
+        if (kept_topic* const known = kept_.find(
+                hash, [&](const kept_topic& k) { return k.type == &type && k.topic == topic; }))
+            return known->latest;
+        auto made = detail::make_owned<kept_topic>();
+        made->type = &type;
+        made->topic = topic;
+        kept_topic& k = kept_.insert(hash, std::move(made));
+        *last_kept_ = &k;
+        last_kept_ = &k.after;
+        return k.latest;
     }
     /// Makes `m` the latest, and gives those who listen: whoever comes from now on finds it, and
     /// whoever has come before is among these.
@@ -147,12 +152,13 @@ public:
         if (found && !ended_) std::swap(at, latest);
         return found;
     }
-    /// In add(): calls `f(shared_message<M>&)` for the latest message of each topic that matches.
+    /// In add(): calls `f(shared_message<M>&)` for the latest message of each topic that matches,
+    /// in the order of their first publishers.
     template <typename M, typename F>
     void for_each_latest(std::string_view pattern, F f) {
-        for (const auto& [of, latest] : kept_) {
-            if (of.type != &detail::type_of<M> || !latest.template get<M>()) continue;
-            if (topic_matches(pattern, of.topic)) f(*latest.template get<M>());
+        for (const kept_topic* k = first_kept_; k; k = k->after) {
+            if (k->type != &detail::type_of<M> || !k->latest.template get<M>()) continue;
+            if (topic_matches(pattern, k->topic)) f(*k->latest.template get<M>());
         }
     }
 
@@ -183,15 +189,18 @@ public:
         for_each_listed([&](subscriber& s) { sum += s.endpoint().begun(); });
         return sum;
     }
-    /// Those of one name and pattern together, also those that have gone. `at_rest`: all is shut,
-    /// and has ended. Throws bad_alloc.
-    std::map<key, account> accounts(bool at_rest = false) {
+    /// Those of one name and pattern together, also those that have gone; in no order. `at_rest`:
+    /// all is shut, and has ended. Throws bad_alloc.
+    std::vector<drain_account::subscriber_line> accounts(bool at_rest = false) {
+        sums all;
         const std::lock_guard guard(mutex_);
-        std::map<key, account> all = past_;
-        if (untold_.accepted + untold_.refused != 0) all[{"(unsubscribed)", ">"}] += untold_;
+        past_.for_each([&](const summed& s) { all.of(s.name, s.pattern) += s.messages; });
+        if (untold_.accepted + untold_.refused != 0) all.of("(unsubscribed)", ">") += untold_;
         for_each_listed(
-            [&](subscriber& s) { all[{s.name(), s.pattern()}] += s.endpoint().counts(at_rest); });
-        return all;
+            [&](subscriber& s) { all.of(s.name(), s.pattern()) += s.endpoint().counts(at_rest); });
+        std::vector<drain_account::subscriber_line> lines;
+        all.for_each([&](summed& s) { lines.push_back(std::move(s)); });
+        return lines;
     }
     /// The bus is gone, all is at rest.
     void end() noexcept {
@@ -203,20 +212,48 @@ public:
             take_old_ones(old);
         }
         listeners::reference::release_all(old);
-        for (auto& [of, latest] : kept_) {  // which publishers know, and nobody adds to any more
+        // publishers know these, and nobody adds to them any more
+        for (kept_topic* k = first_kept_; k; k = k->after) {
             kept_message gone;  // may hold clients of the bus, and so this; goes after the lock
             const std::lock_guard guard(mutex_);
-            std::swap(gone, latest);
+            std::swap(gone, k->latest);
         }
     }
 
 private:
-    struct kept_place {
-        const detail::message_type* type;
+    struct kept_topic {
+        std::size_t hash = 0;
+        kept_topic* chained = nullptr;
+        kept_topic* after = nullptr;
+        const detail::message_type* type = nullptr;
         std::string topic;
-        friend bool operator<(const kept_place& a, const kept_place& b) noexcept {
-            if (a.type != b.type) return std::less<>()(a.type, b.type);
-            return a.topic.compare(b.topic) < 0;
+        kept_message latest;
+    };
+    struct summed : drain_account::subscriber_line {
+        std::size_t hash = 0;
+        summed* chained = nullptr;
+    };
+    // By name and pattern.
+    class sums : public detail::hash_table<summed> {
+    public:
+        summed* find(std::string_view name, std::string_view pattern) const noexcept {
+            return hash_table::find(hash_of(name, pattern), [&](const summed& s) {
+                return s.name == name && s.pattern == pattern;
+            });
+        }
+        // Throws bad_alloc.
+        account& of(std::string_view name, std::string_view pattern) {
+            if (summed* const known = find(name, pattern)) return known->messages;
+            auto made = detail::make_owned<summed>();
+            made->name = name;
+            made->pattern = pattern;
+            return insert(hash_of(name, pattern), std::move(made)).messages;
+        }
+
+    private:
+        static std::size_t hash_of(std::string_view name, std::string_view pattern) noexcept {
+            const std::hash<std::string_view> hash;
+            return hash(name) * 31 + hash(pattern);
         }
     };
     // A place in the list, behind the one it has come to: that may go meanwhile, and others come.
@@ -318,8 +355,10 @@ private:
     std::size_t line_count_ = 128;
     std::size_t removed_ = 0;  // since old listeners were taken away
     std::size_t evicted_ = 0;
-    std::map<kept_place, kept_message> kept_;
-    std::map<key, account> past_;  // of those that have gone
+    detail::hash_table<kept_topic> kept_;
+    kept_topic* first_kept_ = nullptr;
+    kept_topic** last_kept_ = &first_kept_;  // where the next one goes
+    sums past_;  // of those that have gone
     account untold_;  // the same, where there was no memory to tell whose
     std::uint64_t past_begun_ = 0;
     bool ended_ = false;
