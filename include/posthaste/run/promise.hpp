@@ -58,8 +58,7 @@ public:
         bool await_ready() const noexcept { return false; }
         template <typename Promise>
         void await_suspend(std::coroutine_handle<Promise> h) const noexcept {
-            promise_base& p = h.promise();
-            if (!p.ends_quietly(h)) p.ended_(p);  // the last access: p may be gone
+            h.promise().end(h);  // the last access: it may be gone
         }
         void await_resume() const noexcept {}
     };
@@ -153,10 +152,10 @@ private:
         before();
         return leave_alone();
     }
-    POSTHASTE_OF_THIS_THREAD bool ends_quietly(std::coroutine_handle<> h) noexcept {
-        if (this_thread_inlined().started != h.address()) return false;
-        phase_.store(phase::over, std::memory_order_relaxed);
-        return true;
+    POSTHASTE_OF_THIS_THREAD void end(std::coroutine_handle<> h) noexcept {
+        if (this_thread_inlined().started == h.address())
+            phase_.store(phase::over, std::memory_order_relaxed);
+        else ended_(*this);
     }
     POSTHASTE_NOINLINE bool start_by_transfer() noexcept {
         phase_.store(phase::left_alone, std::memory_order_relaxed);

@@ -41,10 +41,12 @@ protected:
     explicit outcome_promise(std::coroutine_handle<> h) noexcept : promise_base(h) {}
     ~outcome_promise() { drop(); }
 
-    // A second time, if something threw after the first.
+    // A second time, if something threw after the first and was caught.
     template <typename... Args>
     void give(Args&&... args) noexcept(std::is_nothrow_constructible_v<Stored, Args...>) {
-        if (outcome_ != outcome::none) start_anew();
+        if constexpr (!std::is_trivially_destructible_v<Stored>) {
+            if (outcome_ != outcome::none) start_anew();
+        }
         std::construct_at(std::addressof(value_), std::forward<Args>(args)...);
         outcome_ = outcome::value;
     }
