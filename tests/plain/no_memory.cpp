@@ -137,10 +137,9 @@ task<> use(client<ask> plain, client<ask> coroutine, client<keyed_note> notes, t
 void run_failing(run_loop& loop, task<> all) {
     const context under(loop, never, {});
     bool ended = false;
-    all.promise().place(
-        loop, &under,
+    all.promise().place(loop, &under);
+    all.promise().start_by_post(
         [](detail::promise_base& p) noexcept { *static_cast<bool*>(p.owner()) = true; }, &ended);
-    all.promise().start_by_post();
     {
         const failing now;
         loop.drive_ready();

@@ -65,8 +65,8 @@ public:
         under_.push_back(std::make_unique<context>(sim, never, stop.token()));
         tasks_.push_back(std::move(t));
         auto& p = tasks_.back().promise();
-        p.place(sim, under_.back().get(), [](detail::promise_base&) noexcept {}, nullptr);
-        p.start_by_post();
+        p.place(sim, under_.back().get());
+        p.start_by_post([](detail::promise_base&) noexcept {}, nullptr);
     }
     /// The call has ended just so, by then.
     void demand_end(const char* way, const std::string& expected, duration by) {

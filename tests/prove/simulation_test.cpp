@@ -290,8 +290,8 @@ TEST_CASE("simulation: what is ready when it is destroyed still runs") {
         for (int i = 0; i != 3; ++i) {
             tasks.push_back(body());
             detail::promise_base& p = tasks.back().promise();
-            p.place(world, &nobody, [](detail::promise_base&) noexcept {}, nullptr);
-            p.start_by_post();
+            p.place(world, &nobody);
+            p.start_by_post([](detail::promise_base&) noexcept {}, nullptr);
         }
     }
     CHECK(ran == 6);

@@ -116,17 +116,14 @@ public:
         outcomes& seen = seen_;
         detail::promise_base& p = task_.promise();
         parent_ = &parent;
-        p.place(
-            *parent.at, parent.under,
-            [](detail::promise_base& ended) noexcept {
-                auto& self = *static_cast<counting*>(ended.owner());
-                frame& up = *self.parent_;
-                if (ended.starter_is_here()) return;
-                self.seen_.by_another.fetch_add(1, std::memory_order_relaxed);
-                up.at->transfer(up);
-            },
-            this);
-        if (!p.start_here()) return true;
+        p.place(*parent.at, parent.under);
+        const auto ended = [](detail::promise_base& child) noexcept {
+            auto& self = *static_cast<counting*>(child.owner());
+            frame& up = *self.parent_;
+            self.seen_.by_another.fetch_add(1, std::memory_order_relaxed);
+            up.at->transfer(up);
+        };
+        if (!p.start(p.self, ended, this)) return true;
         seen.at_once.fetch_add(1, std::memory_order_relaxed);
         return false;
     }

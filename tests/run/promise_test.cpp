@@ -22,20 +22,25 @@ namespace {
 // Starts a task by hand, and counts its ends.
 struct starter {
     explicit starter(simulation& w) noexcept : under(w, never, {}), world(w) {}
-    void place(task<>& t) noexcept {
-        t.promise().place(
-            world, &under,
-            [](detail::promise_base& p) noexcept {
-                auto& self = *static_cast<starter*>(p.owner());
-                ++self.ends;
-                self.was_here = p.starter_is_here();
-            },
-            this);
+    bool start(task<>& t) noexcept {
+        return start(t, [] {});
+    }
+    template <typename F>
+    bool start(task<>& t, F before) noexcept {
+        detail::promise_base& p = t.promise();
+        p.place(world, &under);
+        return p.start(p.self, &starter::ended, this, before);
+    }
+    void post(task<>& t) noexcept {
+        t.promise().place(world, &under);
+        t.promise().start_by_post(&starter::ended, this);
+    }
+    static void ended(detail::promise_base& p) noexcept {
+        ++static_cast<starter*>(p.owner())->ends;
     }
     context under;
     simulation& world;
     int ends = 0;
-    bool was_here = false;
 };
 
 // Notes where it is.
@@ -52,6 +57,16 @@ struct waiting {
     const void*& where;
 };
 
+// Stands still until somebody resumes it.
+struct standing {
+    static constexpr bool keeps_home = true;
+    explicit standing(std::coroutine_handle<>& h) noexcept : handle(h) {}
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> h) noexcept { handle = h; }
+    void await_resume() const noexcept {}
+    std::coroutine_handle<>& handle;
+};
+
 }  // namespace
 
 TEST_CASE("promise: a task that ends at once leaves the rest to its starter") {
@@ -60,11 +75,9 @@ TEST_CASE("promise: a task that ends at once leaves the rest to its starter") {
     starter s(world);
     const auto body = []() -> task<> { co_return; };
     task<> t = body();
-    s.place(t);
-    CHECK(t.promise().owner() == &s);
-    CHECK(t.promise().start_here());
-    CHECK(s.ends == 1);
-    CHECK(s.was_here);
+    CHECK(s.start(t));
+    CHECK(t.promise().has_ended());
+    CHECK(s.ends == 0);
     CHECK(world.steps() == 0);
 }
 
@@ -75,35 +88,27 @@ TEST_CASE("promise: a task that stands still first ends without its starter") {
     event ready;
     const auto body = [&]() -> task<> { static_cast<void>(co_await ready.wait()); };
     task<> t = body();
-    s.place(t);
-    CHECK_FALSE(t.promise().start_here());
+    CHECK_FALSE(s.start(t));
     CHECK(s.ends == 0);
     ready.set();
     CHECK(s.ends == 0);
     world.run_until_idle();
+    CHECK(t.promise().has_ended());
+    CHECK(t.promise().owner() == &s);
     CHECK(s.ends == 1);
-    CHECK_FALSE(s.was_here);
 }
 
-TEST_CASE("promise: one that was started quietly tells its end only if that is elsewhere") {
+TEST_CASE(
+    "promise: one that has stood still, and ends before its starter leaves it, tells nobody") {
     testing::no_frames_left frames;
     simulation world;
     starter s(world);
-    event ready;
-    const auto body = [&]() -> task<> { static_cast<void>(co_await ready.wait()); };
-    for (const bool at_once : {false, true}) {
-        CAPTURE(at_once);
-        s.ends = 0;
-        task<> t = body();
-        s.place(t);
-        const auto h = std::coroutine_handle<detail::task_promise<void>>::from_promise(t.promise());
-        CHECK(t.promise().start_quietly(h) == at_once);
-        ready.set();
-        world.run_until_idle();
-        CHECK(t.promise().has_ended());
-        CHECK(s.ends == (at_once ? 0 : 1));
-        CHECK_FALSE(s.was_here);
-    }
+    std::coroutine_handle<> stands;
+    const auto body = [&]() -> task<> { co_await standing(stands); };
+    task<> t = body();
+    CHECK(s.start(t, [&] { stands.resume(); }));
+    CHECK(t.promise().has_ended());
+    CHECK(s.ends == 0);
 }
 
 TEST_CASE("promise: who starts a task hears, before it is left alone, that it has not ended") {
@@ -115,11 +120,7 @@ TEST_CASE("promise: who starts a task hears, before it is left alone, that it ha
     const auto body = [&](bool waits) -> task<> {
         if (waits) static_cast<void>(co_await ready.wait());
     };
-    const auto start = [&](task<>& t) {
-        s.place(t);
-        const auto h = std::coroutine_handle<detail::task_promise<void>>::from_promise(t.promise());
-        return t.promise().start_quietly(h, [&] { ++told; });
-    };
+    const auto start = [&](task<>& t) { return s.start(t, [&] { ++told; }); };
     task<> ends = body(false);
     CHECK(start(ends));
     CHECK(told == 0);
@@ -150,13 +151,11 @@ TEST_CASE("promise: a task that is posted begins when its executor comes to it")
         co_return;
     };
     task<> t = body();
-    s.place(t);
-    t.promise().start_by_post();
+    s.post(t);
     CHECK_FALSE(begun);
     world.run_until_idle();
     CHECK(begun);
     CHECK(s.ends == 1);
-    CHECK_FALSE(s.was_here);
 }
 
 TEST_CASE("promise: tasks are started within one another only so deep") {
@@ -187,8 +186,7 @@ TEST_CASE("promise: this_context gives what the task was placed under") {
         seen = &ctx;
     };
     task<> t = body();
-    s.place(t);
-    REQUIRE(t.promise().start_here());
+    REQUIRE(s.start(t));
     CHECK(seen == &s.under);
 }
 

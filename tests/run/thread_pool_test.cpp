@@ -213,8 +213,8 @@ TEST_CASE("thread_pool: coroutines that are ready when it is destroyed come to t
             thread_pool pool(2);
             const context under(pool, never, {});
             for (task<>& t : tasks) {
-                t.promise().place(pool, &under, [](detail::promise_base&) noexcept {}, nullptr);
-                t.promise().start_by_post();
+                t.promise().place(pool, &under);
+                t.promise().start_by_post([](detail::promise_base&) noexcept {}, nullptr);
             }
         }
         CHECK(ended == 20);

@@ -417,10 +417,9 @@ TEST_CASE(
     auto inner = [&]() -> task<result<int>> { co_return co_await to.call(1); };
     auto t = inner();
     bool done = false;
-    t.promise().place(
-        w.sim, &own,
+    t.promise().place(w.sim, &own);
+    t.promise().start_by_post(
         [](detail::promise_base& p) noexcept { *static_cast<bool*>(p.owner()) = true; }, &done);
-    t.promise().start_by_post();
     w.sim.advance(69ms);
     CHECK(!done);
     w.sim.advance(1ms);

@@ -53,13 +53,12 @@ class launched {
 public:
     launched(executor& on, task<T> t) : under_(on, never, stop_.token()), task_(std::move(t)) {
         auto& p = task_.promise();
-        p.place(
-            on, &under_,
+        p.place(on, &under_);
+        p.start_by_post(
             [](detail::promise_base& ended) noexcept {
                 static_cast<launched*>(ended.owner())->done_ = true;
             },
             this);
-        p.start_by_post();
     }
     launched(const launched&) = delete;
 

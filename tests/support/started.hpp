@@ -17,11 +17,10 @@ class started {
 public:
     started(executor& at, task<> t, stop_token stop = {}, time_point deadline = never)
         : under_(at, deadline, stop), task_(std::move(t)) {
-        task_.promise().place(
-            at, &under_,
+        task_.promise().place(at, &under_);
+        task_.promise().start_by_post(
             [](detail::promise_base& p) noexcept { static_cast<started*>(p.owner())->end_.set(); },
             this);
-        task_.promise().start_by_post();
     }
     started(const started&) = delete;
 

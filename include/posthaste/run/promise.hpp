@@ -38,6 +38,8 @@ inline constexpr bool a_task<task<T>> = true;
 /// home. So nothing depends on the compiler's tail calls, and a loop that awaits what ends at once
 /// uses no more stack than a loop that calls functions.
 class promise_base : public frame {
+    enum class phase : unsigned char { started, left_alone, over };
+
 public:
     using ended_fn = void (*)(promise_base&) noexcept;
 
@@ -85,49 +87,40 @@ public:
     auto await_transform(const this_context_t&) noexcept { return known<const context&>(*under); }
 
     /// Gives a new task its place in the world, without starting it.
-    void place(home& at_home, const context* ctx, ended_fn ended, void* owner) noexcept {
+    void place(home& at_home, const context* ctx) noexcept {
         at = &at_home;
         under = ctx;
-        ended_ = ended;
-        owner_ = owner;
     }
+    /// Known to `ended`.
     void* owner() const noexcept { return owner_; }
 
-    /// Starts it here, on top of what runs; true if it has ended. Otherwise whoever ends it calls
-    /// `ended`, and it must not be touched any more.
-    POSTHASTE_OF_THIS_THREAD bool start_here() noexcept {
-        return start(self, this, [] {});
-    }
-    /// The same; `ended` is not called if it ends on the starter's very stack. `h` is its own.
-    POSTHASTE_OF_THIS_THREAD bool start_quietly(std::coroutine_handle<> h) noexcept {
-        return start(h, h.address(), [] {});
+    /// Starts it here, on top of what runs; true if it has ended: the rest is for the starter.
+    /// Otherwise whoever ends it calls `ended`, and it must not be touched any more. `h` is its
+    /// own.
+    bool start(std::coroutine_handle<> h, ended_fn ended, void* owner) noexcept {
+        return start(h, ended, owner, [] {});
     }
     /// The same; `before` is called if it has not ended, while whoever ends it leaves the rest to
     /// its starter still.
     template <typename F>
-    POSTHASTE_OF_THIS_THREAD bool start_quietly(std::coroutine_handle<> h, F before) noexcept {
-        return start(h, h.address(), before);
+    bool start(std::coroutine_handle<> h, ended_fn ended, void* owner, F before) noexcept {
+        const phase reached = run_here(h);
+        if (reached == phase::over) return true;
+        before();
+        if (reached == phase::started) return leave_alone(ended, owner);
+        start_by_transfer(ended, owner);
+        return false;
     }
-    /// At its end: true if its starter will see to the rest.
-    bool starter_is_here() noexcept { return ends_on_starter() || ends_elsewhere(); }
-    /// The same in two steps: on its starter's very stack, whatever came between, and elsewhere.
-    POSTHASTE_OF_THIS_THREAD bool ends_on_starter() noexcept {
-        if (this_thread_inlined().started != this) return false;
-        phase_.store(phase::over, std::memory_order_relaxed);
-        return true;
-    }
-    POSTHASTE_NOINLINE bool ends_elsewhere() noexcept {
-        return phase_.exchange(phase::over, std::memory_order_acq_rel) == phase::started;  // (2)
-    }
-    /// For a task that is posted instead of started here.
-    void start_by_post() noexcept {
+    /// Posts it instead; whoever ends it calls `ended`.
+    void start_by_post(ended_fn ended, void* owner) noexcept {
+        leave_to(ended, owner);
         phase_.store(phase::left_alone, std::memory_order_relaxed);
         at->post(*this);
     }
 
 protected:
     /// Suspended elsewhere than at its end, it comes to it all the same. The last access, as there.
-    void end_here() noexcept { ended_(*this); }
+    void end_here() noexcept { end(self); }
 
     explicit promise_base(std::coroutine_handle<> h) noexcept : frame(h, not_yet_placed()) {}
     ~promise_base() = default;
@@ -135,35 +128,41 @@ protected:
     enum class outcome : unsigned char { none, value, thrown };
 
 private:
-    // Of one thread, `started` says which coroutine was started last, and how: by its promise, or
-    // quietly, by its frame.
-    template <typename F>
-    POSTHASTE_ALWAYS_INLINE bool start(std::coroutine_handle<> h, const void* mark,
-                                       F before) noexcept {
+    // Of one thread, `started` says which coroutine was started last, by its frame. Gives what it
+    // has come to: over, or not; or left alone, since it is too deep here to start it.
+    POSTHASTE_OF_THIS_THREAD phase run_here(std::coroutine_handle<> h) noexcept {
         thread_state& here = this_thread_inlined();
         const unsigned depth = here.depth;
-        if (depth >= max_depth) return before(), start_by_transfer();
+        if (depth >= max_depth) return phase::left_alone;
         here.depth = depth + 1;
-        const void* const below = std::exchange(here.started, mark);
+        const void* const below = std::exchange(here.started, h.address());
         h.resume();
         here.started = below;
         here.depth = depth;
-        if (phase_.load(std::memory_order_acquire) == phase::over) return true;  // (1)
-        before();
-        return leave_alone();
+        return phase_.load(std::memory_order_acquire);  // (1)
+    }
+    POSTHASTE_NOINLINE void start_by_transfer(ended_fn ended, void* owner) noexcept {
+        leave_to(ended, owner);
+        phase_.store(phase::left_alone, std::memory_order_relaxed);
+        at->transfer(*this);
+    }
+    POSTHASTE_NOINLINE bool leave_alone(ended_fn ended, void* owner) noexcept {
+        leave_to(ended, owner);
+        return phase_.exchange(phase::left_alone, std::memory_order_acq_rel) == phase::over;  // (2)
+    }
+    void leave_to(ended_fn ended, void* owner) noexcept {
+        ended_ = ended;
+        owner_ = owner;
     }
     POSTHASTE_OF_THIS_THREAD void end(std::coroutine_handle<> h) noexcept {
         if (this_thread_inlined().started == h.address())
             phase_.store(phase::over, std::memory_order_relaxed);
-        else ended_(*this);
+        else end_elsewhere();
     }
-    POSTHASTE_NOINLINE bool start_by_transfer() noexcept {
-        phase_.store(phase::left_alone, std::memory_order_relaxed);
-        at->transfer(*this);
-        return false;
-    }
-    POSTHASTE_NOINLINE bool leave_alone() noexcept {
-        return phase_.exchange(phase::left_alone, std::memory_order_acq_rel) == phase::over;  // (2)
+    POSTHASTE_NOINLINE void end_elsewhere() noexcept {
+        if (phase_.load(std::memory_order_acquire) == phase::left_alone ||  // (1)
+            phase_.exchange(phase::over, std::memory_order_acq_rel) == phase::left_alone)  // (2)
+            ended_(*this);
     }
 
     // An awaiter that stays where it is; g++ 12 would copy it, did await_transform return it as it
@@ -197,10 +196,9 @@ private:
     //     started      the starter is still on the stack below
     //     left_alone   it has gone: the ender wakes the parent
     //     over         the task has ended: the starter goes on with the parent
-    // (1) acquires the outcome from (2).
-    // (2) releases the outcome, or the parent's suspension; acquires the other.
+    // (1) acquires what (2) released.
+    // (2) releases the outcome, or the parent's suspension and ended_; acquires the other.
     // relaxed: before anyone else can run the task, or on the starter's own thread.
-    enum class phase : unsigned char { started, left_alone, over };
     std::atomic<phase> phase_ = phase::started;
 
 protected:
@@ -208,7 +206,7 @@ protected:
 
 private:
     [[maybe_unused]] bool unused_ = false;  // makes one store of `noted` and these three
-    ended_fn ended_;  // by place(), as the next
+    ended_fn ended_;  // once it is left alone, as the next
     void* owner_;
 };
 

@@ -148,20 +148,19 @@ private:
                                  }))
                 return end();
             auto& p = task_.promise();
-            p.place(of_.home_, &of_.under_, &held::ended, this);
+            p.place(of_.home_, &of_.under_);
             bool listed = false;
             const auto stands_still = [this, &listed] {
                 run = [](work& w) noexcept { delete &static_cast<held&>(w); };
                 of_.enlist(*this), listed = true;
             };
-            if (!p.start_quietly(p.self, stands_still)) return;
+            if (!p.start(p.self, &held::ended, this, stands_still)) return;
             if (listed) of_.unlist(*this);
             end();
         }
         // Behind its last step: there a frame is not destroyed.
         static void ended(detail::promise_base& p) noexcept {
             held& self = *static_cast<held*>(p.owner());
-            if (p.ends_elsewhere()) return;
             self.of_.unlist(self);
             self.run = [](work& w) noexcept { static_cast<held&>(w).end(); };
             self.of_.home_.transfer(self);
@@ -201,8 +200,8 @@ private:
         child_promise& p = c.promise;
         running_.fetch_add(1, std::memory_order_relaxed);
         enlist(p);
-        p.place(home_, &under_, &scope::ended, this);
-        p.start_by_post();
+        p.place(home_, &under_);
+        p.start_by_post(&scope::ended, this);
     }
     // Runs a task until it stands still. Its frame is not destroyed within its last step, but
     // behind that, here: ended() tells by `started`, as the frame itself may be gone if it has not

@@ -22,11 +22,10 @@ T sync_wait(executor& where, task<T> t) {
     detail::flag done;
     const context under(where, never, {});
     auto& promise = t.promise();
-    promise.place(
-        where, &under,
+    promise.place(where, &under);
+    promise.start_by_post(
         [](detail::promise_base& p) noexcept { static_cast<detail::flag*>(p.owner())->set(); },
         &done);
-    promise.start_by_post();
     where.drive(done);
     return promise.take();
 }

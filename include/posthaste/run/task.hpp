@@ -171,14 +171,14 @@ private:
         bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
             frame& parent = h.promise();
             detail::promise_base& child = handle_.promise();
-            child.place(
-                *parent.at, parent.under,
+            child.place(*parent.at, parent.under);
+            return !child.start(
+                handle_,
                 [](detail::promise_base& p) noexcept {
                     frame& up = *static_cast<frame*>(p.owner());
-                    if (!p.ends_elsewhere()) up.at->transfer(up);
+                    up.at->transfer(up);
                 },
                 &parent);
-            return !child.start_quietly(handle_);
         }
         template <typename Promise>
         void await_suspend(std::coroutine_handle<Promise>) noexcept {

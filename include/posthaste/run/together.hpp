@@ -45,17 +45,14 @@ public:
     explicit joint(std::size_t count) noexcept : left_(count + 1) {}
     joint(joint&& not_yet) noexcept : left_(not_yet.left_.load(std::memory_order_relaxed)) {}
 
-    using ended_fn = void (*)(promise_base& child) noexcept;
-
     bool of_none() const noexcept { return left_.load(std::memory_order_relaxed) == 1; }
     /// Before the first start().
     void open(frame& parent) noexcept { parent_ = &parent; }
-    /// `at_end` is called at the child's end; it finds this by child.owner(), and ends with
-    /// ended().
-    /// True: it has ended.
-    bool start(promise_base& child, const context* under, ended_fn at_end) noexcept {
-        child.place(*parent_->at, under, at_end, this);
-        const bool at_once = child.start_here();
+    /// True: it has ended; otherwise `at_end` is called when it has; it finds this by
+    /// child.owner(), and ends with leave().
+    bool start(promise_base& child, const context* under, promise_base::ended_fn at_end) noexcept {
+        child.place(*parent_->at, under);
+        const bool at_once = child.start(child.self, at_end, this);
         if (at_once) ++ended_at_once_;
         return at_once;
     }
@@ -67,21 +64,20 @@ public:
         if (at_once) ++ended_at_once_;
         return at_once;
     }
-    /// Of one whose end nobody else is told: if it ends at once, nothing is called for it.
+    /// Of one whose end nobody else is told.
     template <typename T>
     void start(const task<T>& child) noexcept {
         task_promise<T>& p = child.promise();
-        p.place(*parent_->at, parent_->under, &joint::ended_later, this);
-        if (p.start_quietly(std::coroutine_handle<task_promise<T>>::from_promise(p)))
+        p.place(*parent_->at, parent_->under);
+        const auto ended_later = [](promise_base& ended) noexcept {
+            static_cast<joint*>(ended.owner())->leave();
+        };
+        if (p.start(std::coroutine_handle<task_promise<T>>::from_promise(p), ended_later, this))
             ++ended_at_once_;
     }
     template <typename A>
     void start(frameless<A>& child) noexcept {
         start(child, parent_->under);
-    }
-    static void ended(promise_base& child) noexcept {
-        joint& self = *static_cast<joint*>(child.owner());
-        if (!child.starter_is_here()) self.leave();
     }
     /// Somebody more to be waited for, until leave(); false if all have ended.
     bool join() noexcept {
@@ -109,10 +105,6 @@ public:
     }
 
 private:
-    static void ended_later(promise_base& child) noexcept {
-        joint& self = *static_cast<joint*>(child.owner());
-        if (!child.ends_elsewhere()) self.leave();
-    }
     bool count_home(std::size_t n) noexcept {
         return left_.fetch_sub(n, std::memory_order_acq_rel) == n;  // (1)
     }

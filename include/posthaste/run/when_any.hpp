@@ -28,8 +28,9 @@ public:
     }
     template <typename T>
     void start(const task<T>& child) noexcept {
-        if (winner_.load(std::memory_order_relaxed)) skip();
-        else joint::start(child.promise(), &inner_.under(), &race::ended);
+        if (winner_.load(std::memory_order_relaxed)) return skip();
+        promise_base& p = child.promise();
+        if (joint::start(p, &inner_.under(), &race::ended_later)) ended(p);
     }
     void close() noexcept { inner_.close(); }
     bool won_by(const promise_base& p) const noexcept {
@@ -37,12 +38,14 @@ public:
     }
 
 private:
-    static void ended(promise_base& p) noexcept {
-        race& self = static_cast<race&>(*static_cast<joint*>(p.owner()));
+    void ended(const promise_base& p) noexcept {
         const promise_base* none = nullptr;
-        if (self.winner_.compare_exchange_strong(none, &p, std::memory_order_relaxed))
-            self.inner_.request();
-        joint::ended(p);
+        if (winner_.compare_exchange_strong(none, &p, std::memory_order_relaxed)) inner_.request();
+    }
+    static void ended_later(promise_base& p) noexcept {
+        race& self = static_cast<race&>(*static_cast<joint*>(p.owner()));
+        self.ended(p);
+        self.leave();
     }
 
     std::atomic<const promise_base*> winner_ = nullptr;  // relaxed: joint orders it before its use

@@ -974,29 +974,26 @@ POSTHASTE_NOINLINE inline void lane::name(failure& why) const noexcept {
 inline void lane::run_on(detail::promise_base& p, void (*finish)(lane&, bool) noexcept) noexcept {
     running_ = &p;
     finish_ = finish;
-    p.place(
-        of.home(), &context_,
-        [](detail::promise_base& ended) noexcept {
-            lane& self = *static_cast<lane*>(ended.owner());
-            if (ended.starter_is_here()) return;
-            self.run = [](work& w) noexcept { static_cast<lane&>(w).resume_after_end(); };
-            ended.at->transfer(self);  // the frame is not destroyed within its own last step
-        },
-        this);
+    p.place(of.home(), &context_);
+}
+
+inline void lane::ended_later(detail::promise_base& p) noexcept {
+    lane& self = *static_cast<lane*>(p.owner());
+    self.run = [](work& w) noexcept { static_cast<lane&>(w).resume_after_end(); };
+    p.at->transfer(self);  // the frame is not destroyed within its own last step
 }
 
 inline bool lane::start(detail::promise_base& p, void (*finish)(lane&, bool) noexcept) noexcept {
     run_on(p, finish);
-    if (!p.start_here()) return false;
+    if (!p.start(p.self, &lane::ended_later, this)) return false;
     finish_(*this, true);
     return true;
 }
 
-POSTHASTE_OF_THIS_THREAD bool lane::start_below(std::coroutine_handle<> h, detail::promise_base& p,
-                                                void (*finish)(lane&, bool) noexcept,
-                                                caller_below& caller) noexcept {
+inline bool lane::start_below(std::coroutine_handle<> h, detail::promise_base& p,
+                              void (*finish)(lane&, bool) noexcept, caller_below& caller) noexcept {
     run_on(p, finish);
-    return p.start_quietly(h, [&]() noexcept {
+    return p.start(h, &lane::ended_later, this, [&]() noexcept {
         if (caller.to_be_kept) caller.kept = caller.bus.lock();
     });
 }

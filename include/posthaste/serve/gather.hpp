@@ -48,9 +48,9 @@ public:
     }
     template <typename T>
     void start(const task<result<T>>& branch) noexcept {
-        if (!joint::start(branch.promise(), &inner_.under(), &gathering::ended<T>)) {
-            stands_ = true;
-        }
+        auto& p = branch.promise();
+        if (joint::start(p, &inner_.under(), &gathering::ended_later<T>)) ended(p);
+        else stands_ = true;
     }
     template <typename A>
     void start(frameless<A>& branch) noexcept {
@@ -71,10 +71,14 @@ public:
 
 private:
     template <typename T>
-    static void ended(promise_base& p) noexcept {
+    void ended(task_promise<result<T>>& p) const noexcept {
+        if (result<T>* const r = p.value()) judge(*r);
+    }
+    template <typename T>
+    static void ended_later(promise_base& p) noexcept {
         gathering& self = static_cast<gathering&>(*static_cast<joint*>(p.owner()));
-        if (result<T>* const r = static_cast<task_promise<result<T>>&>(p).value()) self.judge(*r);
-        joint::ended(p);
+        self.ended(static_cast<task_promise<result<T>>&>(p));
+        self.leave();
     }
     template <typename Outcome>
     static void outcome_is_here(joint& all, Outcome& r) noexcept {

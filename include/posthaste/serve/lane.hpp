@@ -151,6 +151,7 @@ private:
     void close_failed(envelope& e, failure& why, bool intact) noexcept;
     void name(failure& why) const noexcept;
     void run_on(detail::promise_base& p, void (*finish)(lane&, bool) noexcept) noexcept;
+    static void ended_later(detail::promise_base& p) noexcept;
     // Only whoever holds the lane counts here, so it takes no read-modify-write.
     struct tally {
         using number = std::atomic<std::uint64_t>;

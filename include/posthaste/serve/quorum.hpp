@@ -98,8 +98,9 @@ public:
         inner_.open(*parent.under);
     }
     void start(const branch& b) noexcept {
-        if (decisive_.load(std::memory_order_relaxed)) skip();
-        else joint::start(b.promise(), &inner_.under(), &ballot::ended);
+        if (decisive_.load(std::memory_order_relaxed)) return skip();
+        promise_base& p = b.promise();
+        if (joint::start(p, &inner_.under(), &ballot::ended_later)) ended(p);
     }
     void close() noexcept { inner_.close(); }
 
@@ -133,17 +134,20 @@ public:
     }
 
 private:
-    static void ended(promise_base& p) noexcept {
-        ballot& self = static_cast<ballot&>(*static_cast<joint*>(p.owner()));
+    void ended(promise_base& p) noexcept {
         const result<T>* const r = static_cast<task_promise<result<T>>&>(p).value();
         const bool good = r && *r;
-        const std::size_t enough = good ? self.needed_ : self.too_many_;
-        std::atomic<std::size_t>& count = good ? self.good_ : self.bad_;
+        const std::size_t enough = good ? needed_ : too_many_;
+        std::atomic<std::size_t>& count = good ? good_ : bad_;
         if (count.fetch_add(1, std::memory_order_relaxed) + 1 == enough) {
-            self.decisive_.store(&p, std::memory_order_relaxed);
-            self.inner_.request();
+            decisive_.store(&p, std::memory_order_relaxed);
+            inner_.request();
         }
-        joint::ended(p);
+    }
+    static void ended_later(promise_base& p) noexcept {
+        ballot& self = static_cast<ballot&>(*static_cast<joint*>(p.owner()));
+        self.ended(p);
+        self.leave();
     }
     static failure thrown(const task_promise<result<T>>& p) noexcept {
         return std::move(failure(code::handler_failed, effect::unknown).exception(p.thrown()));
