@@ -1,12 +1,15 @@
 // A scope and its task on two threads, in each order in which they may end: only the scope's count
-// comes between them.
+// comes between them. And a scope of one thread, into which another one spawns.
 #include "../support/by_hand.hpp"
 #include "../support/race.hpp"
 #include "../support/started.hpp"
 
 #include <posthaste/run/scope.hpp>
 #include <posthaste/run/task.hpp>
+#include <posthaste/run/thread_pool.hpp>
+#include <posthaste/wait/event.hpp>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -86,14 +89,51 @@ void leave(outcome& left) {
     left.seen();
 }
 
+task<> opens(std::atomic<scope*>& open, event& all_spawned) {
+    scope s(co_await this_context);
+    open.store(&s, std::memory_order_release);
+    static_cast<void>(co_await all_spawned.wait());
+    co_await s.join();
+}
+task<> adds(int n, int& to) {
+    to += n;
+    co_return;
+}
+
+// While tasks from before end.
+void spawn_from_outside(outcome& spawned) {
+    thread_pool pool(1);
+    std::atomic<scope*> open = nullptr;
+    event all_spawned;
+    int sum = 0;  // plain: of the pool's one thread, and joined after it
+    started opener(pool, opens(open, all_spawned));
+    while (!open.load(std::memory_order_acquire)) std::this_thread::yield();
+    scope& s = *open.load(std::memory_order_relaxed);
+    for (int i = 0; i != 20; ++i) {
+        s.spawn([&sum] { return adds(1, sum); });
+        s.spawn(&adds, 1, std::ref(sum));
+        s.spawn([&s, &sum]() -> task<> {
+            s.spawn([&sum] { return adds(1, sum); });
+            co_return;
+        });
+        if (i % 4 == 0) dawdle(100);
+    }
+    all_spawned.set();
+    pool.drive(opener.end());
+    wrong.expect(sum == 60, "join() came before the end of what was spawned from outside");
+    spawned.seen();
+}
+
 }  // namespace
 
 int main() {
-    outcome before("joined before the task's end"), after("joined after it"), not_at_all("left");
+    outcome before("joined before the task's end"), after("joined after it"), not_at_all("left"),
+        outside("spawned from outside");
     for (int i = 0; i != rounds; ++i) {
         join(false, before);
         join(true, after);
         leave(not_at_all);
+        spawn_from_outside(outside);
     }
-    return summary(wrong, before, after, not_at_all);
+    return summary(wrong, before, after, not_at_all, outside);
 }

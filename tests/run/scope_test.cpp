@@ -409,6 +409,40 @@ TEST_CASE("scope: tasks may spawn more, which are waited for, after join() it ma
     CHECK(ran == 64);
 }
 
+TEST_CASE("scope: what is spawned from outside of its executor is waited for as well") {
+    testing::no_frames_left frames;
+    simulation world;
+    event all_spawned, go_on;
+    scope* open = nullptr;
+    int ended = 0;
+    const auto waits = [&]() -> task<> {
+        static_cast<void>(co_await go_on.wait());
+        ++ended;
+    };
+    const auto waits_more = [&](int n) -> task<> {
+        for (int i = 0; i != n; ++i) co_await waits();
+    };
+    const auto body = [&]() -> task<> {
+        scope s(co_await this_context);
+        open = &s;
+        s.spawn(waits);
+        static_cast<void>(co_await all_spawned.wait());
+        co_await s.join();
+        CHECK(ended == 4);
+    };
+    testing::started opener(world, body());
+    world.run_until_idle();
+    REQUIRE(open);
+    open->spawn(waits);
+    open->spawn(waits_more, 2);
+    all_spawned.set();
+    world.run_until_idle();
+    CHECK_FALSE(opener.ended());
+    go_on.set();
+    world.run_until_idle();
+    CHECK(opener.ended());
+}
+
 TEST_CASE("scope: on a pool its tasks run on all threads, and none is lost") {
     testing::no_frames_left frames;
     thread_pool pool(3);

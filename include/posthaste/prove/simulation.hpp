@@ -57,6 +57,7 @@ public:
         parked_.erase(&w);
         ready_.push_back(&w);
     }
+    bool one_by_one() const noexcept override { return true; }
     time_point now() const noexcept override { return now_; }
     void arm(timer& t, time_point due) noexcept override {
         if (due != never) timers_.arm(t, due);

@@ -41,6 +41,7 @@ public:
         inbox_.put(w);
         changed_.notify_one();  // under the lock: afterwards the loop may be gone
     }
+    bool one_by_one() const noexcept override { return true; }
     time_point now() const noexcept override {
         const time_point t = std::chrono::steady_clock::now();
         if (here()) read_lately_ = t;

@@ -7,6 +7,7 @@
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/detail/this_thread.hpp>
 #include <posthaste/run/executor.hpp>
+#include <posthaste/run/headcount.hpp>
 #include <posthaste/run/task.hpp>
 
 #include <atomic>
@@ -46,15 +47,15 @@ class scope {
     class joining;
 
 public:
-    explicit scope(const context& ctx) noexcept : home_(ctx.home()), under_(ctx, stop_.token()) {
+    explicit scope(const context& ctx) noexcept
+        : home_(ctx.home()), under_(ctx, stop_.token()), tasks_(at()) {
         if (!outer_.arm(ctx.stop())) stop_.request_stop();
     }
     scope() = delete;  // its tasks work under a context: scope s(co_await this_context)
     scope(const scope&) = delete;
     ~scope() {
         if (joining* j = joiner_.load(std::memory_order_relaxed)) j->stand_no_more();
-        if (running_.load(std::memory_order_acquire) == 1) return;  // (1)
-        destroy_members(static_cast<executor&>(home_));
+        if (!tasks_.of_waiter_alone()) destroy_members();
     }
 
     /// Runs `f(args...)`, a task, from the executor's queue. All of it is kept until it has ended.
@@ -135,11 +136,15 @@ private:
             detail::deallocate(memory, size, detail::block_cache::packed_class_of(size));
         }
         void post() noexcept {
-            of_.running_.fetch_add(1, std::memory_order_relaxed);
+            if (of_.tasks_.come()) run = [](work& w) noexcept { static_cast<held&>(w).arrive(); };
             of_.home_.post(*this);
         }
 
     private:
+        void arrive() noexcept {
+            of_.tasks_.arrive();
+            begin();
+        }
         void begin() noexcept {
             if (!detail::guarded([this] { return task_ = f_(), true; },
                                  [this](std::exception_ptr e) {
@@ -189,6 +194,10 @@ private:
         }
     }
 
+    executor& at() const noexcept { return static_cast<executor&>(home_); }
+    static child_promise& promise_of(work& w) noexcept {
+        return static_cast<child_promise&>(static_cast<frame&>(w));
+    }
     void enlist(member& m) noexcept {
         const std::lock_guard guard(lock_);
         m.next = first_;
@@ -198,16 +207,22 @@ private:
     }
     void adopt(child c) noexcept {
         child_promise& p = c.promise;
-        running_.fetch_add(1, std::memory_order_relaxed);
+        if (tasks_.come()) p.promise_base::run = &scope::arrive;
         enlist(p);
         p.place(home_, &under_);
         p.start_by_post(&scope::ended, this);
+    }
+    static void arrive(work& w) noexcept {
+        child_promise& p = promise_of(w);
+        p.promise_base::run = &scope::step;
+        static_cast<scope*>(p.owner())->tasks_.arrive();
+        step(w);
     }
     // Runs a task until it stands still. Its frame is not destroyed within its last step, but
     // behind that, here: ended() tells by `started`, as the frame itself may be gone if it has not
     // ended. So what is there is not its address, which may be another one's by then.
     static void step(work& w) noexcept {
-        child_promise& p = static_cast<child_promise&>(static_cast<frame&>(w));
+        child_promise& p = promise_of(w);
         detail::thread_state& here = detail::this_thread();
         const void* const below = here.started;
         here.started = &below;
@@ -229,12 +244,12 @@ private:
     }
     // Where nothing can run any more, but what whoever goes makes ready, or spawns: the scope's own
     // coroutine before, a task of it in turn.
-    void destroy_members(executor& at) noexcept {
-        if (!at.idle_here()) std::terminate();
-        for (at.drive_ready(); work* w = first_; at.drive_ready()) {
+    void destroy_members() noexcept {
+        if (!at().idle_here()) std::terminate();
+        for (at().drive_ready(); work* w = first_; at().drive_ready()) {
             unlist(static_cast<member&>(*w));
             w->run(*w);
-            running_.fetch_sub(1, std::memory_order_relaxed);
+            static_cast<void>(tasks_.leave());
         }
     }
     void failed(std::exception_ptr thrown) noexcept {
@@ -245,7 +260,7 @@ private:
         stop_.request_stop();
     }
     void leave() noexcept {
-        if (running_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;  // (1)
+        if (!tasks_.leave()) return;
         frame& joiner = *joiner_.load(std::memory_order_relaxed)->frame_;
         joiner.at->post(joiner);
     }
@@ -265,7 +280,7 @@ private:
             f.park("the tasks of a scope");
             frame_ = &f;
             scope_.joiner_.store(this, std::memory_order_relaxed);
-            if (scope_.running_.fetch_sub(1, std::memory_order_acq_rel) != 1) return true;  // (1)
+            if (!scope_.tasks_.stand()) return true;
             f.at->unpark(f);
             return false;
         }
@@ -277,7 +292,7 @@ private:
     private:
         friend scope;
         void stand_no_more() noexcept {
-            scope_.running_.fetch_add(1, std::memory_order_relaxed);  // the scope, as it began
+            scope_.tasks_.stand_no_more();
             scope_.joiner_.store(nullptr, std::memory_order_relaxed);
             frame_ = nullptr;
         }
@@ -295,14 +310,12 @@ private:
         scope& of;
     };
 
-    // running_: the tasks that have not ended, and the scope itself until it is joined.
-    // (1) releases what each task did, and joiner_, to the last one, which acquires it.
-    // relaxed: joiner_ is ordered by running_.
+    // relaxed: joiner_ is ordered by tasks_.
     home& home_;
     stop_source stop_;
     context under_;
     link outer_{*this};
-    std::atomic<std::size_t> running_ = 1;
+    detail::headcount tasks_;  // that have not ended, and the scope itself until it is joined
     std::atomic<joining*> joiner_ = nullptr;
     detail::spin_lock lock_;
     work* first_ = nullptr;  // guarded by lock_: the members that stand still

@@ -87,6 +87,7 @@ public:
         }
         clock_.start_watching();  // should what runs now block, somebody else must take it
     }
+    bool one_by_one() const noexcept override { return size() == 1; }
     time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
     time_point coarse_now() const noexcept override { return detail::coarse_clock::now(); }
     time_point soon() const noexcept override { return coarse_now() + detail::coarse_clock::late; }
