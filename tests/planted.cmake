@@ -78,11 +78,12 @@ bug(work_queue_sends_nobody
 bug(reply_cell_settles_by_store
   about "resumed twice: a call is ended by a load and a store"
   header wait/reply_cell.hpp
-  find [==[        } while (!word_.compare_exchange_weak(seen, seen | left | (static_cast<unsigned>(how) << 4),
+  find [==[        } while (!word_.compare_exchange_weak(seen,
+                                              seen | besides | (static_cast<unsigned>(how) << 4),
                                               std::memory_order_acq_rel,  // (4)
                                               std::memory_order_relaxed));]==]
   replace [==[        } while (false);
-        word_.store(seen | left | (static_cast<unsigned>(how) << 4), std::memory_order_seq_cst);]==]
+        word_.store(seen | besides | (static_cast<unsigned>(how) << 4), std::memory_order_seq_cst);]==]
   program explore/reply_cell_explore)
 bug(reply_cell_waits_blindly
   about "parked for ever: the caller waits for a call that has ended"

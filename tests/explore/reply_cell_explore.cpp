@@ -1,7 +1,7 @@
 // One call and those who may end it, under every schedule.
-#include <posthaste/wait/reply_cell.hpp>
+#include "../support/explorer_std.hpp"
 
-#include "../support/explorer.hpp"
+#include <posthaste/wait/reply_cell.hpp>
 
 #include <memory>
 
@@ -19,6 +19,9 @@ struct envelope {
     plain where;         // the handler's until it has begun, then that of who cuts it short
     plain deadline;  // the timer's until it has cut it short, then the handler's: how late it is
     plain all;  // destroying touches everything
+    plain bus;  // goes once the handler's side has left, unless somebody has kept it before
+    plain kept;  // of who keeps it, then the caller's
+    bool is_kept = false;
 
     atomic<int> queued{0};
     atomic<int> posted{0};  // the caller was sent home
@@ -34,8 +37,9 @@ void destroy(envelope& e) {
     world::demand(++e.destroyed == 1, "destroyed twice");
 }
 
-// `shots`: how many others try to cut the call short (deadline, stop).
-world::script call(int shots) {
+// `shots`: how many others try to cut the call short (deadline, stop). `late`: so does the side of
+// the handler, which finds that the deadline has passed.
+world::script call(int shots, bool late = false) {
     auto e = world::fresh<envelope>();
     world::name(e->c, "cell");
     world::name(e->queued, "queued");
@@ -50,9 +54,14 @@ world::script call(int shots) {
         if (e->c.wait()) e->posted.wait_until(1);
         world::demand(++e->went_on == 1, "the caller went on twice");
         e->timer_gone.wait_until(shots);
-        if (e->c.how() == ending::replied) e->answer.read();
-        else if (e->c.was_begun()) e->where.read();  // to ask the handler to stop
-        else e->told_not_begun = true;
+        if (e->c.how_in_the_end() == ending::replied) {
+            e->answer.read();
+        } else {
+            e->kept.read();
+            world::demand(e->is_kept, "it was cut short, and the bus may be gone");
+            if (e->c.was_begun()) e->where.read();  // to ask the handler to stop
+            else e->told_not_begun = true;
+        }
         e->all.read();
         if (e->c.caller_leaves()) destroy(*e);
     });
@@ -60,12 +69,26 @@ world::script call(int shots) {
         e->continuation.read();
         e->posted.store(1, std::memory_order_release);
     };
-    script.threads.push_back([e, wake] {  // the handler's side
+    const auto cut_short = [e, wake](ending how) {
+        const auto verdict = e->c.cut_short(how);
+        if (!verdict.won) return;
+        ++e->cut_short;
+        e->bus.read();
+        e->kept.write();
+        e->is_kept = true;
+        e->c.has_kept();
+        if (verdict.waiting) wake();
+    };
+    script.threads.push_back([=] {  // the handler's side
         e->queued.wait_until(1);
         e->all.read();
         e->where.write();
+        const auto end_bus = [e] { e->bus.write(); };
+        if (late) cut_short(ending::expired);
         if (!e->c.begin()) {
-            if (e->c.handler_leaves()) destroy(*e);
+            const bool last = e->c.handler_leaves();
+            end_bus();
+            if (last) destroy(*e);
             return;
         }
         e->question.read();
@@ -75,14 +98,13 @@ world::script call(int shots) {
         bool last = false;
         const auto verdict = e->c.settle_and_leave(ending::replied, last);
         if (verdict.won && verdict.waiting) wake();
+        end_bus();
         if (last) destroy(*e);
     });
     for (int i = 0; i != shots; ++i) {
-        script.threads.push_back([e, wake, i] {  // its deadline, its stop
+        script.threads.push_back([=] {  // its deadline, its stop
             if (i == 0) e->deadline.write();
-            const auto verdict = e->c.settle(i == 0 ? ending::expired : ending::cancelled);
-            if (verdict.won) ++e->cut_short;
-            if (verdict.won && verdict.waiting) wake();
+            cut_short(i == 0 ? ending::expired : ending::cancelled);
             e->timer_gone.fetch_add(1, std::memory_order_acq_rel);
         });
     }
@@ -101,7 +123,9 @@ world::script call(int shots) {
 int main() {
     reports r;
     r.add("reply", [] { return call(0); });
+    r.add("reply, late", [] { return call(0, true); });
     r.add("reply, deadline", [] { return call(1); });
+    r.add("reply, late, deadline", [] { return call(1, true); });
     r.add("reply, deadline, stop", [] { return call(2); });
     return r.end();
 }

@@ -263,6 +263,32 @@ TEST_CASE("call: expired work is found at dequeue even if its caller's timer has
     CHECK(outcome(first.value()) == "value");
 }
 
+TEST_CASE("call: one that expired in the queue says so, though the bus has gone since") {
+    testing::no_frames_left frames;
+    simulation sim(any_seed());
+    simulation elsewhere;  // the caller's
+    auto app = std::make_unique<bus>(sim);
+    app->handle<ask>("ask", [&](ask a) -> task<int> {
+        co_await sleep_for(20ms);
+        co_return a.n;
+    });
+    std::optional<client<ask>> c = app->client<ask>("ask", deadline(10ms));
+    std::optional<client<ask>> patient = app->client<ask>("ask");
+    launched<result<int>> first(sim, call(*patient, 1));
+    sim.advance(1ms);
+    std::string heard;
+    const auto body = [&]() -> task<> { heard = outcome(co_await c->call(2)); };
+    testing::started second(elsewhere, body());
+    elsewhere.drive_ready();
+    sim.advance(100ms);  // found at dequeue, or by its timer
+    if (GENERATE(false, true)) elsewhere.advance(100ms);
+    c.reset(), patient.reset();
+    app.reset();
+    elsewhere.drive_ready();
+    CHECK(heard == "deadline exceeded, none");
+    REQUIRE(first.done());
+}
+
 TEST_CASE("call: the deadline of a nested call is the earlier of the two") {
     testing::no_frames_left frames;
     simulation sim(any_seed());

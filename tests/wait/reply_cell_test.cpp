@@ -113,6 +113,23 @@ TEST_CASE("reply_cell: a handler that is late leaves after the caller, or before
     }
 }
 
+TEST_CASE("reply_cell: who cuts it short has ended it before what the caller needs is kept") {
+    reply_cell cell;
+    CHECK(cell.begin());
+    CHECK(cell.wait());
+    const auto v = cell.cut_short(ending::expired);
+    CHECK(v.won);
+    CHECK(v.waiting);
+    CHECK(v.begun);
+    CHECK(cell.how() == ending::expired);
+    CHECK_FALSE(cell.settle(ending::replied).won);
+    CHECK_FALSE(cell.cut_short(ending::cancelled).won);
+    cell.has_kept();
+    CHECK(cell.how_in_the_end() == ending::expired);
+    CHECK_FALSE(cell.handler_leaves());
+    CHECK(cell.caller_leaves());
+}
+
 TEST_CASE("reply_cell: in every order of steps one ends the call and one leaves last") {
     // Each letter is a step: b(egin) and r(eply) in this order, w(ait), (e)xpire, (c)ancel.
     // The caller leaves at the end, the handler with its reply, or with its refused begin.

@@ -64,7 +64,7 @@ public:
     call_site(const address& to, endpoint_core& at, envelope& e, request& r, duration allowance,
               std::shared_ptr<const void> kept) noexcept
         : to_(to),
-          kept_(std::move(kept)),
+          kept_(to.owner, std::move(kept)),
           envelope_(&e),
           request_(&r),
           allowance_(allowance),
@@ -74,15 +74,20 @@ public:
           by_(caller_->under->lane_) {}
     /// Then, on its caller's thread. As begin().
     POSTHASTE_NOINLINE bool go_on_standing(frame& f) noexcept {
-        return stand(f, request_->deadline, allowance_);
+        if (by_ && !by_->ends_before(*endpoint_)) by_ = nullptr;
+        f.park("a reply from", to_.name);
+        if (stand(f, request_->deadline, allowance_)) return true;
+        f.at->unpark(f);
+        return false;
     }
 
     call_site(const address& to, envelope* e, request* r, duration allowance) noexcept
-        : to_(to), envelope_(e), request_(r), allowance_(allowance) {}
+        : to_(to), kept_(to.owner), envelope_(e), request_(r), allowance_(allowance) {}
     /// Of one that has found its way, and nothing speaks against it: then go_on_to().
     call_site(const address& to, endpoint_core& at, envelope& e, request& r,
               duration allowance) noexcept
         : to_(to),
+          kept_(to.owner),
           envelope_(&e),
           request_(&r),
           allowance_(allowance),
@@ -90,6 +95,7 @@ public:
           endpoint_(&at) {}
     call_site(call_site&& not_yet) noexcept
         : to_(not_yet.to_),
+          kept_(to_.owner),
           envelope_(std::exchange(not_yet.envelope_, nullptr)),
           request_(not_yet.request_),
           allowance_(not_yet.allowance_) {}
@@ -119,7 +125,6 @@ public:
         caller_ = request_->caller = &f;
         by_ = f.under->lane_;
         if (by_ && request_->chain.empty()) by_->lead(request_->chain);
-        if (!by_ || !by_->ends_before(*endpoint_)) kept_ = to_.owner.lock();
         // Do the handlers that wait for this call hold all lanes that could take it?
         const bool held = by_ && !request_->only_room && endpoint_->held_by(request_->chain);
         if (held && !endpoint_->reentrant()) {
@@ -128,7 +133,13 @@ public:
         }
         const time_point due = when_due(f);
         request_->deadline = due;
-        return (held ? go_back_in() : queue()) && stand(f, due);
+        if (by_ && !by_->ends_before(*endpoint_)) by_ = nullptr;
+        if (!by_) request_->keeper = &kept_;
+        f.park(request_->only_room ? "room at" : "a reply from", to_.name);
+        // From now on it may be answered elsewhere, and all else that is not the caller's be gone.
+        if ((held ? go_back_in() : queue()) && stand(f, due)) return true;
+        f.at->unpark(f);
+        return false;
     }
 
     /// How it ended, at the caller's, once. False: there is no answer in the envelope; ask why().
@@ -136,7 +147,7 @@ public:
         if (stage_ == stage::refused) return false;
         disarm();
         stage_ = stage::ended;
-        const ending how = request_->cell.how();
+        const ending how = request_->cell.how_in_the_end();
         if (how != ending::replied && how != ending::open) return false;
         if (by_ && stood_) by_->await_no_more(*endpoint_);
         return true;
@@ -227,6 +238,10 @@ private:
         return put();
     }
     POSTHASTE_NOINLINE bool put() noexcept {
+        if (!by_ && endpoint_->lets_wait()) {  // it is asked, and told, behind that
+            request_->keeper = nullptr;
+            kept_.keep();
+        }
         switch (endpoint_->put(*envelope_, true)) {
             case endpoint_core::admission::overloaded:
                 return refuse(code::overloaded, "the queue is full");
@@ -247,7 +262,6 @@ private:
                                        duration allowance = forever) noexcept {
         home& at = *f.at;
         stood_.emplace(*this);
-        f.park(request_->only_room ? "room at" : "a reply from", to_.name);
         if (by_) {
             time_point since = request_->asked_at;
             if (allowance != forever) {
@@ -257,9 +271,8 @@ private:
             by_->await(*endpoint_, since);
         }
         if (stood_->stop.arm(f.stop())) stood_->due.arm(at, due, allowance);
-        else request_->cell.settle(ending::cancelled);
+        else request_->cut_short(ending::cancelled);
         if (request_->cell.wait()) return true;
-        at.unpark(f);
         if (request_->only_room) endpoint_->pass_by_room();
         return false;
     }
@@ -272,7 +285,8 @@ private:
     POSTHASTE_NOINLINE void drop() noexcept {
         if (stage_ == stage::under_way) {
             disarm();
-            if (request_->cell.settle(ending::cancelled).won) withdraw();
+            if (request_->cut_short(ending::cancelled).won) withdraw();
+            else static_cast<void>(request_->cell.how_in_the_end());
             leave();
         } else if (envelope_) {
             envelope_->destroy();
@@ -290,7 +304,7 @@ private:
     }
     void cut_short(ending how) noexcept {
         frame& caller = *caller_;
-        const auto verdict = request_->cell.settle(how);
+        const auto verdict = request_->cut_short(how);
         if (verdict.won && verdict.waiting) caller.wake();
     }
 
@@ -327,17 +341,18 @@ private:
         alarm due;
     };
 
-    // The bus is there, or a client of it, when the call begins; and as long as its handler runs,
-    // or any other of that bus. A call that may outlast that keeps what it needs of the bus.
+    // The bus is there, or a client of it, until the call is put or refused; and as long as its
+    // handler runs, or any other of that bus. A call that may outlast that keeps what it needs of
+    // the bus: once it is answered that is nothing, so whoever cuts it short sees to it.
     const address& to_;
-    std::shared_ptr<const void> kept_;
+    bus_keeper kept_;
     envelope* envelope_;
     request* request_;
     duration allowance_;
     stage stage_ = stage::not_begun;
     endpoint_core* endpoint_ = nullptr;
     frame* caller_ = nullptr;
-    lane* by_ = nullptr;  // in whose handler the call is made
+    lane* by_ = nullptr;  // in whose handler the call is made; once it is put: if of that bus
     detail::literal why_text_ = "";  // once it was refused, as the next two
     code why_code_ = code::closed;
     duration retry_after_{};

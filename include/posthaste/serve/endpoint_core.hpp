@@ -224,6 +224,8 @@ public:
         return claim(e);
     }
 
+    /// Callers may wait for room.
+    bool lets_wait() const noexcept { return full_ == when_full::wait; }
     /// Messages are queued that nothing may pass, so that no lane can be claimed. A hint.
     bool has_queued() const noexcept { return taken_straight_from_ && straight_.box->queued(); }
     /// Whoever calls it from home() may be taken elsewhere by who watches there.
@@ -885,7 +887,7 @@ inline bool lane::begin(envelope& e, request& r) noexcept {
 
 POSTHASTE_NOINLINE inline void lane::come_late(request& r) noexcept {
     frame& caller = *r.caller;
-    const auto verdict = r.cell.settle(ending::expired);
+    const auto verdict = r.cut_short(ending::expired);
     if (verdict.won && verdict.waiting) caller.wake();
 }
 
@@ -1061,7 +1063,6 @@ inline void lane::lead(call_chain& chain) noexcept {
 
 inline bool lane::ends_before(const endpoint_core& e) const noexcept { return e.bus() == of.bus(); }
 inline void lane::await(const endpoint_core& whom, time_point since) noexcept {
-    if (!ends_before(whom)) return;  // it may go while somebody looks at it
     awaited_since_.store(since.time_since_epoch().count(), std::memory_order_relaxed);
     awaited_.store(&whom, std::memory_order_release);  // (3)
 }

@@ -7,6 +7,7 @@
 #include <posthaste/carry/mailbox.hpp>
 #include <posthaste/detail/config.hpp>
 #include <posthaste/detail/recycler.hpp>
+#include <posthaste/serve/bus_keeper.hpp>
 #include <posthaste/serve/call_chain.hpp>
 #include <posthaste/serve/message.hpp>
 #include <posthaste/serve/queue_watch.hpp>
@@ -153,6 +154,7 @@ struct request : work {
     time_point asked_at = never;  ///< when it was put; `never`: nobody read the clock, as below
     time_point begun_at = never;  ///< when it left the queue
     frame* caller = nullptr;
+    bus_keeper* keeper = nullptr;  ///< the caller's, who needs it only if it is cut short
     union {
         lane* where = nullptr;  ///< who handles it, once it was begun
         letter* before;  ///< who stands before it, while it waits for room
@@ -168,6 +170,16 @@ struct request : work {
     /// Stores how it ended, for the caller. Only by the handler's side, before it settles.
     virtual void fail(failure f) noexcept = 0;
     virtual void succeed() noexcept = 0;  ///< for a message without a reply
+
+    /// Ends it, unless it has ended, for those who have no answer. The caller will ask why: so the
+    /// bus is kept, which is there until the handler's side has left this.
+    reply_cell::verdict cut_short(ending how) noexcept {
+        const auto verdict = cell.cut_short(how);
+        if (!verdict.won) return verdict;
+        if (keeper) keeper->keep();
+        cell.has_kept();
+        return verdict;
+    }
 
 protected:
     ~request() = default;

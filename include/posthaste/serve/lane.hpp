@@ -6,6 +6,7 @@
 #include <posthaste/run/executor.hpp>
 #include <posthaste/run/task.hpp>
 #include <posthaste/serve/account.hpp>
+#include <posthaste/serve/bus_keeper.hpp>
 #include <posthaste/serve/envelope.hpp>
 #include <posthaste/serve/outbox.hpp>
 #include <posthaste/serve/whereabouts.hpp>
@@ -22,16 +23,6 @@
 namespace posthaste {
 
 class endpoint_core;
-
-/// Keeps the bus for a caller who needs it behind the handler's end: from before the lane is given
-/// back, as the bus may go from then on.
-struct bus_keeper {
-    explicit bus_keeper(const std::weak_ptr<const void>& b) noexcept : bus(b) {}
-    bus_keeper(const bus_keeper&) = delete;
-    POSTHASTE_NOINLINE void keep() noexcept { kept = bus.lock(); }
-    const std::weak_ptr<const void>& bus;
-    std::shared_ptr<const void> kept;
-};
 
 /// A caller on this very thread, below the handler that runs for it, unless it is taken elsewhere
 /// meanwhile. It keeps the bus once the handler stands still.
@@ -78,6 +69,7 @@ public:
     /// That endpoint does not go while its handler runs: they are of one bus.
     bool ends_before(const endpoint_core& e) const noexcept;
     /// Its handler stands still until `whom` replies, since then (`never`: nobody read the clock).
+    /// Requires   ends_before(whom); another one may go while somebody looks at it.
     void await(const endpoint_core& whom, time_point since) noexcept;
     /// It has replied. Of who waited in vain it is remembered: its own caller may give up just now.
     void await_no_more(const endpoint_core& whom) noexcept;

@@ -4,6 +4,8 @@
 #include <posthaste/detail/atomics.hpp>
 #include <posthaste/detail/config.hpp>
 
+#include <thread>
+
 namespace posthaste {
 
 /// How a call came to its end.
@@ -18,9 +20,11 @@ enum class ending : unsigned { open, replied, expired, cancelled };
 ///   ending        handler, timer, stop, close     how it ended; the first one wins
 ///   caller_left   caller                          it will not look again
 ///   handler_left  handler                         it will not look again
+///   keeping       who cuts it short               it takes hold of what the caller needs then
 ///
 /// The reply's storage belongs to the handler until `replied`, then to the caller. Whoever leaves
-/// second destroys the envelope.
+/// second destroys the envelope. While somebody is keeping, nobody leaves: what the handler's side
+/// has is there still.
 template <typename Atomics = detail::std_atomics>
 class basic_reply_cell {
 public:
@@ -61,37 +65,57 @@ public:
     verdict settle_and_leave(ending how, bool& last) noexcept {
         const verdict v = settle(how, handler_left);
         if (v.won) last = false;  // the caller has yet to read it, and leaves after that
-        else last = leave(handler_left);
+        else last = handler_leaves();
         return v;
     }
 
+    /// As settle(); who wins takes hold of what the caller needs, and then says has_kept().
+    verdict cut_short(ending how) noexcept { return settle(how, keeping); }
+    void has_kept() noexcept { word_.fetch_and(~keeping, std::memory_order_release); }  // (7)
+
     ending how() const noexcept { return ending_of(word_.load(std::memory_order_acquire)); }  // (3)
+    /// The same for the caller, once nobody is keeping.
+    ending how_in_the_end() const noexcept { return ending_of(kept()); }
     bool was_begun() const noexcept { return word_.load(std::memory_order_relaxed) & begun; }
 
     /// True: the other side has left before; destroy the envelope.
-    bool caller_leaves() noexcept { return leave(caller_left); }
-    bool handler_leaves() noexcept { return leave(handler_left); }
+    /// The caller after how_in_the_end().
+    bool caller_leaves() noexcept {
+        return leave(caller_left, handler_left, word_.load(std::memory_order_acquire));  // (5)
+    }
+    POSTHASTE_NOINLINE bool handler_leaves() noexcept {
+        return leave(handler_left, caller_left, kept());
+    }
 
 private:
     static constexpr unsigned begun = 1, waiting = 2, caller_left = 4, handler_left = 8;
-    static constexpr unsigned ending_mask = 0x30;
+    static constexpr unsigned ending_mask = 0x30, keeping = 0x40;
     static ending ending_of(unsigned word) noexcept {
         return static_cast<ending>((word & ending_mask) >> 4);
     }
 
-    verdict settle(ending how, unsigned left) noexcept {
+    verdict settle(ending how, unsigned besides) noexcept {
         unsigned seen = word_.load(std::memory_order_relaxed);
         do {
             if (seen & ending_mask) return {false, false, (seen & begun) != 0};
-        } while (!word_.compare_exchange_weak(seen, seen | left | (static_cast<unsigned>(how) << 4),
+        } while (!word_.compare_exchange_weak(seen,
+                                              seen | besides | (static_cast<unsigned>(how) << 4),
                                               std::memory_order_acq_rel,  // (4)
                                               std::memory_order_relaxed));
         return {true, (seen & waiting) != 0, (seen & begun) != 0};
     }
-    POSTHASTE_ALWAYS_INLINE bool leave(unsigned side) noexcept {
-        const unsigned other = side == caller_left ? handler_left : caller_left;
-        if (word_.load(std::memory_order_acquire) & other) return true;  // (5)
+    POSTHASTE_ALWAYS_INLINE bool leave(unsigned side, unsigned other, unsigned seen) noexcept {
+        if (seen & other) return true;
         return word_.fetch_or(side, std::memory_order_acq_rel) & other;  // (6)
+    }
+
+    unsigned kept() const noexcept {
+        const unsigned seen = word_.load(std::memory_order_acquire);  // (5)
+        return seen & keeping ? kept_soon() : seen;
+    }
+    POSTHASTE_NOINLINE unsigned kept_soon() const noexcept {
+        std::this_thread::yield();
+        return kept();
     }
 
     // (1) releases where it is handled to (4) and (3): whoever cuts the call short asks there.
@@ -99,7 +123,7 @@ private:
     // (3) acquires the reply, or the reason, from (4).
     // (4) releases the reply to (3); acquires the continuation from (2).
     // (5), (6) acquire the other side's last use of the envelope from its (4) or (6); (6) releases
-    // ours.
+    // ours. (5) acquires as well what was kept from (7), which releases it.
     // relaxed: a first look, whose result a later read-modify-write checks.
     typename Atomics::template atomic<unsigned> word_ = 0u;
 };
