@@ -7,6 +7,7 @@
 #include <posthaste/detail/exceptions.hpp>
 #include <posthaste/detail/slab.hpp>
 #include <posthaste/detail/this_thread.hpp>
+#include <posthaste/detail/trail.hpp>
 
 #include <algorithm>
 #include <array>
@@ -133,10 +134,11 @@ public:
     POSTHASTE_NOINLINE void put_aside(block* b) noexcept {
         aside& a = aside_[place_of(*b)];
         if (a.owner != b->owner || a.size_class != b->size_class) return put_aside_first(a, b);
-        block*& fourth_before = a.latest[a.count++ % 4];
+        block* const some_before = a.latest[(a.count - a.steps) % most_steps];
+        a.latest[a.count++ % most_steps] = b;
         free_links& l = set_free(b);
         l.next = std::exchange(a.first, b);
-        l.ahead = std::exchange(fourth_before, b);
+        l.ahead = some_before;
         if (a.count == a.most) a.give_back();
     }
     /// Gives back all that was put aside. Only for the owning thread.
@@ -145,7 +147,7 @@ public:
     }
     /// Gives one back at once. For every thread but its owner.
     static void give_one_back(block* b) noexcept {
-        set_free(b) = {nullptr, nullptr, nullptr, 1, nullptr, nullptr};
+        set_free(b) = {nullptr, nullptr, nullptr, 1, {}};
         give_back(b);
     }
 
@@ -176,6 +178,9 @@ public:
 private:
     static constexpr std::uint32_t chain_length = 32, chain_bytes = 32 * 1024;
     static constexpr std::size_t places = 8;
+    // To the block that is fetched: a line may be 250 ns away, and a message takes 20 (send_bench).
+    // Of larger blocks half as many: only so many lines can be under way at once.
+    static constexpr std::uint32_t most_steps = 8;
     static constexpr std::size_t most_fetched = 8;  // lines of a block
 
     static std::size_t place_of(const block& b) noexcept {
@@ -187,16 +192,18 @@ private:
     // and not in its first block, which is another one each time.
     struct aside {
         block* first = nullptr;
-        std::array<block*, 4> latest{};  // a ring: the count-th to be put stands at count - 1
+        std::array<block*, most_steps> latest{};  // a ring: the count-th put stands at count - 1
         block_cache* owner = nullptr;
-        std::uint32_t size_class = 0, count = 0, most = 0;
+        std::uint32_t size_class = 0, count = 0, most = 0, steps = 0;
 
         POSTHASTE_NOINLINE void give_back() noexcept {
             if (count == 0) return;
             free_links& l = links(first);
             l.count = count;
-            l.third = latest[(count - 3) % 4];
-            l.fourth = latest[(count - 4) % 4];
+            l.ways = {};
+            const std::uint32_t fetched = std::min(steps, count);
+            for (std::uint32_t i = 0; i != l.ways.size() && i + 3 <= fetched; ++i)
+                l.ways[i] = trail_between(first, latest[(count - 3 - i) % most_steps]);
             latest = {};
             count = 0;
             block_cache::give_back(std::exchange(first, nullptr));
@@ -207,11 +214,12 @@ private:
         a.owner = b->owner;
         a.size_class = b->size_class;
         a.most = std::clamp(chain_bytes / b->bytes, 1U, chain_length);
+        a.steps = b->bytes <= line_pair ? most_steps : most_steps / 2;
         put_aside(b);
     }
     // A block that is written soon, or the beginning of a large one.
-    static void fetch(block* b, std::size_t size_class) noexcept {
-        const std::byte* const at = reinterpret_cast<const std::byte*>(b);
+    static void fetch(const void* b, std::size_t size_class) noexcept {
+        const std::byte* const at = static_cast<const std::byte*>(b);
         const std::size_t lines = std::min(bytes_of(size_class) / cache_line, most_fetched);
         for (std::size_t line = lines; line-- != 0;) prefetch(at + line * cache_line);
     }
@@ -222,10 +230,13 @@ private:
             fetch(ahead, size_class);
         } else {
             if (!chains_[size_class]) collect();
-            if (block* const chain = chains_[size_class]) {
+            block* const chain = chains_[size_class];
+            if (chain && !std::exchange(begin_fetched_[size_class], true)) {
                 const free_links& l = links(chain);
-                for (block* first : {chain, l.next, l.third, l.fourth})
-                    if (first) fetch(first, size_class);
+                fetch(chain, size_class);
+                if (l.next) fetch(l.next, size_class);
+                for (const std::int32_t way : l.ways)
+                    if (way != 0) fetch(end_of_trail(chain, way), size_class);
             }
         }
         return b + 1;
@@ -234,6 +245,7 @@ private:
         if (!chains_[size_class]) collect();
         if (block* const chain = chains_[size_class]) {
             chains_[size_class] = links(chain).next_chain;
+            begin_fetched_[size_class] = false;
             free_[size_class] = chain;
             return allocate(size_class);
         }
@@ -333,6 +345,7 @@ private:
     std::array<block*, classes> free_{};
     std::array<slabs, slab_classes> slabs_;
     std::array<block*, classes> chains_{};  // that came back, and are not begun
+    std::array<bool, classes> begin_fetched_{};  // of the first of those
     std::size_t kept_ = 0;  // bytes in free_ and chains_
     std::size_t counted_ = 0;  // of those that this thread has freed, so many or fewer
     std::size_t refused_ = 0;  // times that there was no room, in a row

@@ -4,6 +4,7 @@
 #include <posthaste/detail/cache_line.hpp>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -26,11 +27,11 @@ static_assert(sizeof(block) == 16);
 /// What stands behind it while it is free.
 struct free_links {
     block* next;
-    block* ahead;  // 4 blocks later in the same chain; nullptr: its end is near. Itself: in none
+    block* ahead;  // some blocks later in the same chain; nullptr: its end is near. Itself: in none
     // of the first block of a chain:
     block* next_chain;
-    std::size_t count;
-    block *third, *fourth;  // nullptr: there are none
+    std::uint32_t count;
+    std::array<std::int32_t, 5> ways;  // trails to the third one and on; 0: no more to be fetched
 };
 static_assert(sizeof(block) + sizeof(free_links) <= cache_line);
 
