@@ -287,3 +287,29 @@ bug(spin_lock_by_load_and_store
   replace [==[        if (held_.load(std::memory_order_acquire)) return false;
         return held_.store(true, std::memory_order_relaxed), true;]==]
   program explore/spin_lock_explore)
+bug(unclaimed_without_fence
+  about "who shuts an endpoint does not see that its lane was taken unclaimed just then"
+  header serve/endpoint_core.hpp
+  find [==[        if (answers_unclaimed_) fence_.heavy();  // (7)]==]
+  replace [==[]==]
+  program explore/endpoint_core_explore)
+bug(unclaimed_without_second_look
+  about "a lane is taken unclaimed although the endpoint was shut just then"
+  header serve/endpoint_core.hpp
+  find [==[        if (box.is_free()) return true;
+        l.be_done();
+        return false;]==]
+  replace [==[        return true;]==]
+  program explore/endpoint_core_explore)
+bug(lane_taken_twice
+  about "a lane reads on that is taken unclaimed on the stack below"
+  header serve/endpoint_core.hpp
+  find [==[    if (!self.is_taken_below(w)) self.read_on();]==]
+  replace [==[    self.read_on();]==]
+  program explore/endpoint_core_explore)
+bug(called_lane_forgotten
+  about "a lane that came while it was taken unclaimed is not posted again"
+  header serve/endpoint_core.hpp
+  find [==[    if (was_called) of.home().post(*called_by_);]==]
+  replace [==[    static_cast<void>(was_called);]==]
+  program explore/endpoint_core_explore)

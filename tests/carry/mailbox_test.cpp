@@ -101,7 +101,9 @@ TEST_CASE("mailbox: the claim is given up only where nothing is left") {
 TEST_CASE("mailbox: claim() is for one, while it is idle") {
     mailbox box;
     letter l;
+    CHECK(box.is_free());
     CHECK(box.claim());
+    CHECK_FALSE(box.is_free());
     CHECK_FALSE(box.claim());
     CHECK_FALSE(box.idle());
     CHECK(box.put(l) == put_result::queued);

@@ -2,6 +2,7 @@
 #include "../support/explorer_endpoint.hpp"
 
 #include <posthaste/serve/endpoint_core.hpp>
+#include <posthaste/serve/serial_endpoint.hpp>
 
 #include <coroutine>
 #include <memory>
@@ -209,6 +210,109 @@ world::script give_up(asked stopping::* heeds, bool both) {
     return script;
 }
 
+/// Runs what is posted when it is driven, by one thread.
+class one_thread final : public posthaste::executor {
+public:
+    posthaste::time_point now() const noexcept override { return {}; }
+    void post(posthaste::work& w) noexcept override {
+        const posthaste::std::lock_guard guard(mutex_);
+        world::demand(!posted_, "one lane is posted twice");
+        posted_ = &w;
+    }
+    bool one_by_one() const noexcept override { return true; }
+    void arm(posthaste::timer&, posthaste::time_point) noexcept override {}
+    void disarm(posthaste::timer&) noexcept override {}
+    void drive(posthaste::detail::flag&) override {}
+    bool drive_while(bool (*)(void*), void*, posthaste::time_point) override { return true; }
+    void drive_ready() noexcept override {
+        mutex_.lock();
+        posthaste::work* const w = std::exchange(posted_, nullptr);
+        mutex_.unlock();
+        if (w) w->run(*w);
+    }
+    bool idle_here() const noexcept override { return true; }
+
+private:
+    posthaste::std::mutex mutex_;
+    posthaste::work* posted_ = nullptr;
+};
+
+struct unclaimed {
+    asked call;
+    told letter;
+    one_thread at;
+    posthaste::dead_letters dead;
+    plain content;  // the handler's
+    int handled = 0;
+    bool inside = false, drives = false;
+
+    void work() noexcept {
+        world::demand(!std::exchange(inside, true), "two handlers at once");
+        content.write();
+        if (drives) at.drive_ready();
+        ++handled;
+        inside = false;
+    }
+    class its_handler final : public posthaste::handler {
+    public:
+        explicit its_handler(unclaimed& s) : handler(&how, 1), state_(s) {}
+
+    private:
+        static bool start(handler& h, lane& l) noexcept {
+            static_cast<its_handler&>(h).state_.work();
+            return l.close_case(nullptr, true), true;
+        }
+        static posthaste::failure* at_once(handler& h, void*, void*) noexcept {
+            return static_cast<its_handler&>(h).state_.work(), nullptr;
+        }
+        unclaimed& state_;
+
+    public:
+        static constexpr posthaste::handler_entry how{&posthaste::detail::type_of<job>, &start,
+                                                      false, &at_once};
+    };
+    posthaste::serial_endpoint core{"core", at, dead, std::make_unique<its_handler>(*this),
+                                    posthaste::serial};
+    unclaimed() noexcept { call.how = letter.how = &its_handler::how; }
+    bool answers() noexcept { return core.answer_at_once(its_handler::how, nullptr, nullptr); }
+};
+
+enum class sent { nothing, a_call, a_letter };
+
+// Calls are answered at once, on the one thread there is for that, while another one sends, or
+// closes the endpoint, or both. Within the handler its home may be driven.
+world::script answers_unclaimed(sent what, bool closes, bool drives) {
+    auto s = world::fresh<unclaimed>();
+    world::name(s->core, "core");
+    s->drives = drives;
+    auto answered = std::make_shared<int>();
+    auto accepted = std::make_shared<bool>();
+    world::script script;
+    script.names = {"loop", "another", "closer"};
+    script.threads.push_back([s, answered] {
+        *answered += s->answers();
+        s->at.drive_ready();
+        *answered += s->answers();
+    });
+    if (what != sent::nothing)
+        script.threads.push_back([s, what, accepted] {
+            envelope& e = what == sent::a_call ? static_cast<envelope&>(s->call) : s->letter;
+            *accepted = s->core.put(e, false) == endpoint_core::admission::accepted;
+        });
+    if (closes)
+        script.threads.push_back([s] {
+            s->core.close();
+            if (s->core.idle()) s->content.write();  // as who destroys it
+        });
+    script.at_end = [s, what, closes, answered, accepted] {
+        s->at.drive_ready();
+        world::demand(s->handled == *answered + *accepted, "one was not handled");
+        world::demand(closes || *accepted, "it was refused");
+        world::demand(s->core.idle(), "it is not at rest");
+    };
+    return script;
+}
+
 }  // namespace
 
 int main() {
@@ -219,6 +323,12 @@ int main() {
     r.add("a caller gives up, nobody listens", [] { return give_up(nullptr, false); });
     r.add("drops at the end", drops_at_the_end);
     r.add("admits at the end", admits_at_the_end);
+    r.add("answers unclaimed, another calls",
+          [] { return answers_unclaimed(sent::a_call, false, false); });
+    r.add("the same, and drives", [] { return answers_unclaimed(sent::a_call, false, true); });
+    r.add("the same, another sends", [] { return answers_unclaimed(sent::a_letter, false, true); });
+    r.add("the same, another closes", [] { return answers_unclaimed(sent::nothing, true, true); });
+    r.add("one calls, one closes", [] { return answers_unclaimed(sent::a_call, true, true); });
     r.add("two callers give up", [] { return give_up(&stopping::b, true); });
     return r.end();
 }

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -148,6 +149,105 @@ TEST_CASE(
         CHECK(a.handled == seen.size());
         CHECK(a.handled + a.dropped == 100);
         CHECK(app.dead_letters().total() == a.dropped);
+    }
+}
+
+namespace {
+
+struct question {
+    using reply = int;
+    int n;
+};
+// A function of a note, which drives what it is told to; a coroutine of a question.
+struct both {
+    std::vector<int>& seen;
+    int& inside;
+    std::function<void()>& drive;
+    int operator()(note n) const {
+        CHECK(++inside == 1);
+        seen.push_back(n.n);
+        if (n.n == 0) drive();
+        --inside;
+        return n.n;
+    }
+    task<int> operator()(question q) const {
+        CHECK(inside == 0);
+        seen.push_back(q.n);
+        co_await yield();
+        co_return q.n;
+    }
+};
+task<int> call_note(client<note> c, int n) {
+    const auto r = co_await c.call(1, n);
+    co_return r ? *r : -1;
+}
+task<int> ask_question(client<question> c, int n) {
+    const auto r = co_await c.call(n);
+    co_return r ? *r : -1;
+}
+task<> let_others_run() {
+    for (int i = 0; i != 5; ++i) co_await yield();
+}
+task<> drive_within(executor& at) {
+    sync_wait(at, let_others_run());
+    co_return;
+}
+
+void waits_for_what_drives(executor& at, executor& elsewhere) {
+    std::vector<int> seen;
+    int inside = 0;
+    std::function<void()> drive;
+    bus app(at);
+    app.handle<note, question>("both", both{seen, inside, drive});
+    const auto notes = app.client<note>("both");
+    const auto questions = app.client<question>("both");
+    std::unique_ptr<launched<int>> call;
+    for (int what = 0; what != 5; ++what) {
+        seen.clear();
+        drive = [&] {
+            switch (what) {
+                case 0: CHECK(notes.send(1, 1)); break;
+                case 1: call = std::make_unique<launched<int>>(at, call_note(notes, 1)); break;
+                case 2:
+                    call = std::make_unique<launched<int>>(at, ask_question(questions, 1));
+                    break;
+                case 3:
+                    call = std::make_unique<launched<int>>(elsewhere, call_note(notes, 1));
+                    elsewhere.drive_ready();
+                    break;
+                default: break;
+            }
+            const account now = app.counts("both");
+            CHECK(now.left == (what == 0 || what == 3 ? 2 : 1));
+            CHECK(now.adds_up());
+            run_loop between;
+            sync_wait(between, drive_within(at));
+            CHECK(seen.size() == 1);
+        };
+        CHECK(sync_wait(at, call_note(notes, 0)) == 0);
+        at.drive_ready();
+        elsewhere.drive_ready();
+        if (what != 4) CHECK(seen == std::vector<int>{0, 1});
+        if (call) CHECK(call->value() == 1);
+        call.reset();
+    }
+    const auto drained = app.drain(1s);
+    CHECK(drained->in_time);
+    CHECK(drained->total.handled == 9);
+    CHECK(drained->total.adds_up());
+}
+
+}  // namespace
+
+TEST_CASE("serial_endpoint: what comes while its handler drives its home waits for its end") {
+    testing::no_frames_left frames;
+    {
+        simulation at, elsewhere;
+        waits_for_what_drives(at, elsewhere);
+    }
+    {
+        run_loop at, elsewhere;
+        waits_for_what_drives(at, elsewhere);
     }
 }
 

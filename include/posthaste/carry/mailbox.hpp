@@ -88,8 +88,8 @@ public:
 
     /// Takes the claim, if nobody has it and nothing is queued.
     bool claim() noexcept {
-        std::uintptr_t idle = word_.load(std::memory_order_relaxed);
-        return idle == idle_bit &&
+        std::uintptr_t idle = idle_bit;
+        return is_free() &&
                word_.compare_exchange_strong(idle, 0, std::memory_order_acq_rel,  // (2)
                                              std::memory_order_relaxed);
     }
@@ -108,6 +108,8 @@ public:
         }
         return false;
     }
+    /// Would claim() take it? A hint, if others may come.
+    bool is_free() const noexcept { return word_.load(std::memory_order_relaxed) == idle_bit; }
     /// Has somebody put a letter that was not taken? Only a hint.
     bool queued() const noexcept { return list(word_.load(std::memory_order_relaxed)); }
 

@@ -4,6 +4,7 @@
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/carry/mailbox.hpp>
+#include <posthaste/detail/asymmetric_fence.hpp>
 #include <posthaste/detail/coarse_clock.hpp>
 #include <posthaste/detail/owned.hpp>
 #include <posthaste/run/executor.hpp>
@@ -71,6 +72,7 @@ public:
           table_(h->entries()),
           full_(full),
           watched_(at.watches()),
+          fence_(at.one_by_one() ? detail::asymmetric_fence() : detail::asymmetric_fence(false)),
           table_size_(h->entry_count()),
           name_(std::move(name)),
           dead_(dead),
@@ -86,7 +88,10 @@ public:
         again_ = detail::make_owned<redeliveries>(home_, how);
     }
     /// Before it is used. Without a keeper it lives as long as the bus.
-    void kept_by(endpoint_keeper& k) noexcept { keeper_ = &k, kept_ = true; }
+    void kept_by(endpoint_keeper& k) noexcept {
+        keeper_ = &k, kept_ = true;
+        answers_unclaimed_ = false;
+    }
     /// Nothing is requeued to it any more, once this returns. To be asked for before it is
     /// destroyed, while all of it is there still.
     void disown_letters() noexcept { dead_.forget(*this); }
@@ -219,6 +224,7 @@ public:
     virtual lane* claim(envelope& e) noexcept = 0;
     /// The same, and without a virtual call, if it can be.
     lane* claim_straight(envelope& e) noexcept {
+        if (answers_unclaimed_ && static_cast<lane&>(*straight_.reader).busy()) return nullptr;
         if (taken_straight_from_ && straight_.box->claim())
             return &static_cast<lane&>(*straight_.reader);
         return claim(e);
@@ -360,6 +366,22 @@ protected:
     /// The same of take(): nobody but this lane takes from there.
     void go_straight(mailbox& box, lane& reader) noexcept {
         straight_ = {&box, &reader}, taken_straight_from_ = true;
+        answers_unclaimed_ = home_.one_by_one() && !watched_;
+    }
+    /// What is answered at once takes that lane without a claim, by its being busy.
+    bool answers_unclaimed() const noexcept { return answers_unclaimed_; }
+    /// False: the lane is busy, or claimed, or `box` is shut.
+    bool take_unclaimed(lane& l, const mailbox& box) noexcept {
+        if (l.busy() || !box.is_free()) return false;
+        l.be_busy();
+        fence_.light();  // (7)
+        if (box.is_free()) return true;
+        l.be_done();
+        return false;
+    }
+    /// Once the mailbox is shut: none takes its lane any more, and a lane that was taken is seen.
+    void see_unclaimed() noexcept {
+        if (answers_unclaimed_) fence_.heavy();  // (7)
     }
     /// The lane has nothing to do, or its turn is over; false: there is something to do.
     virtual bool release(lane& l) noexcept = 0;
@@ -693,6 +715,8 @@ private:
     const bool watched_;
     bool kept_ = false;  // by keeper_
     bool taken_straight_from_ = false;  // from straight_.box, by go_straight()
+    bool answers_unclaimed_ = false;  // by one lane, at a home of one thread at a time
+    const detail::asymmetric_fence fence_;  // for those
     std::atomic<bool> discarding_ = false;
 
     const std::size_t table_size_;
@@ -705,6 +729,12 @@ private:
     //     closes it does so, then looks whether somebody drops. One of the two sees the other. Who
     //     takes the oldest does so under a lock, as rests() looks: that is seen after it.
     // (6) releases that a message was given up to whoever finds this idle, who acquires it.
+    // (7) A lane is taken unclaimed where no other work can run: it says so in its own word, and
+    //     then looks whether the mailbox is free; who shuts that does so, and then looks at the
+    //     lane. One of the two sees the other. Who puts a letter meanwhile claims the mailbox, and
+    //     the lane reads on later; should it come while the answer's handler drives its home, or a
+    //     request for which it was claimed, it is posted again when the lane is done.
+    // (8) releases what was done there to whoever finds the lane at rest, and may destroy it.
     // relaxed: names need no order. discarding_: whoever misses it is asked to stop.
     // (1) to (4), further down, are a lane's: see lane.hpp.
     [[no_unique_address]] ledger ledger_;  // what follows begins in its last line
@@ -733,7 +763,29 @@ inline result<void> endpoint_core::take_again(envelope& e) noexcept {
 inline lane::lane(endpoint_core& endpoint, std::uint32_t slot) noexcept
     : of(endpoint), context_(endpoint.home(), never, stop_.token()), number_(slot) {
     context_.lane_ = this, context_.slot_ = slot;
-    run = [](work& w) noexcept { static_cast<lane&>(w).read_on(); };
+    run = begin_to_read;
+}
+
+inline void lane::begin_to_read(work& w) noexcept {
+    lane& self = static_cast<lane&>(w);
+    if (!self.is_taken_below(w)) self.read_on();
+}
+
+// By an answer on this very stack, unclaimed, within whose handler `w` was posted.
+inline bool lane::is_taken_below(work& w) noexcept {
+    if (!busy()) return false;
+    called_by_ = &w;
+    current_.store(deaf | called, std::memory_order_relaxed);
+    return true;
+}
+
+POSTHASTE_ALWAYS_INLINE void lane::be_done() noexcept {
+    const bool was_called = current_.load(std::memory_order_relaxed) & called;
+    current_.store(0, std::memory_order_release);  // (8)
+    if (was_called) of.home().post(*called_by_);  // the mailbox is claimed: all of this stays
+}
+inline bool lane::rests() const noexcept {
+    return current_.load(std::memory_order_acquire) == 0;  // (8)
 }
 
 inline void lane::go_with(request& first, executor& at) noexcept {
@@ -741,6 +793,7 @@ inline void lane::go_with(request& first, executor& at) noexcept {
     first.run = [](work& w) noexcept {
         request& r = static_cast<request&>(w);
         lane& self = *r.where;
+        if (self.is_taken_below(w)) return;
         self.of.taken_straight();
         self.read_on(&static_cast<called_envelope&>(r));
     };
@@ -857,7 +910,7 @@ POSTHASTE_NOINLINE inline bool lane::goes_on() noexcept {
 }
 
 inline void lane::deliver_again() noexcept {
-    run = [](work& w) noexcept { static_cast<lane&>(w).read_on(); };
+    run = begin_to_read;
     envelope& e = *std::exchange(to_repeat_, nullptr);
     of.again_->leave(*e.tracked(), [] {});
     of.taken();
@@ -947,12 +1000,12 @@ POSTHASTE_ALWAYS_INLINE void lane::answer(const handler_entry& how, void* messag
     awaited_.store(nullptr, std::memory_order_relaxed);
     current_.store(deaf, std::memory_order_relaxed);  // busy, with what nobody can ask for
     failure* const why = how.at_once(*of.handler_, message, answer);
-    current_.store(0, std::memory_order_relaxed);
     if (why) {
         name(*why);
         if (failed) failed->keep();
     }
     count(why ? tally_.failed : tally_.handled);
+    be_done();
 }
 
 inline void lane::take_up(envelope& e, time_point bound) noexcept {
@@ -1001,7 +1054,7 @@ inline bool lane::start_below(std::coroutine_handle<> h, detail::promise_base& p
 }
 
 inline void lane::resume_after_end() noexcept {
-    run = [](work& w) noexcept { static_cast<lane&>(w).read_on(); };
+    run = begin_to_read;
     finish_(*this, true);
     if (!to_repeat_ || goes_on()) read_on();
 }

@@ -52,9 +52,13 @@ public:
     /// itself, `at` home: so neither the queue nor the lane has to come over before it.
     void go_with(request& first, executor& at) noexcept;
 
-    /// Both for a message that is in no envelope, by how.at_once; the lane is still claimed.
+    /// For a message that is in no envelope, by how.at_once; if the lane was claimed, it still is.
     /// `failed` keeps the bus if it has; nullptr: nobody needs it then.
     void answer(const handler_entry& how, void* message, void* answer, bus_keeper* failed) noexcept;
+
+    /// Before answer(), for a lane that is not claimed; and its end, which answer() is, too.
+    void be_busy() noexcept { current_.store(deaf, std::memory_order_relaxed); }
+    void be_done() noexcept;
 
     /// Asks the handler to stop, if it still is the one that handles `e`; nullptr: whichever.
     void cancel(const envelope* e) noexcept;
@@ -82,6 +86,8 @@ public:
     }
 
     bool busy() const noexcept { return current_.load(std::memory_order_relaxed) != 0; }
+    /// It is not, and what it did happened before.
+    bool rests() const noexcept;
 
     // --- for handler.hpp, which knows the types ---
 
@@ -116,7 +122,7 @@ protected:
 
 private:
     friend endpoint_core;
-    static constexpr std::uintptr_t cancelling = 1, deaf = 2;
+    static constexpr std::uintptr_t cancelling = 1, deaf = 2, called = 4;
     static constexpr auto unknown = never.time_since_epoch().count();
     // At the end of a turn all who wait for room have been let in: they run, find as much room as
     // that turn has made, and soon stand again. So there a lane has up to 16 turns at a time, as
@@ -124,6 +130,8 @@ private:
     static constexpr int most_turns = 16;
     static constexpr duration quick_turn = std::chrono::microseconds(2);
 
+    static void begin_to_read(work& w) noexcept;
+    bool is_taken_below(work& w) noexcept;
     void read_on(envelope* first = nullptr) noexcept;
     bool has_been_quick(time_point& since) const noexcept;
     void resume_after_end() noexcept;
@@ -156,7 +164,7 @@ private:
     // current_: the envelope whose handler runs, or is about to: it is set before the request is
     // begun, so that nobody who finds it begun asks in vain. With `cancelling` set while somebody
     // asks it to stop, for so long the lane does not go on; with `deaf` nobody does; `deaf` alone:
-    // its message is in no envelope.
+    // its message is in no envelope; with `called` as well, called_by_ has come for it meanwhile.
     // (1) releases what the canceller did to stop_ to the lane: (2), which acquires it, so that the
     //     next handler is not asked to stop in place of this one.
     // relaxed: the word says who may be asked. Whoever asks touches nothing but stop_, which has a
@@ -172,6 +180,7 @@ private:
     envelope* envelope_ = nullptr;
     std::atomic<duration::rep> awaited_since_ = unknown;
     outbox outbox_{context_};
+    work* called_by_ = nullptr;  // is posted again once it is done
     bool goes_on_later_ = false;  // its turn was over before the messages; room is waited for
     envelope* to_repeat_ = nullptr;  // its handler has failed; it waits for the next attempt
     stop_source stop_;

@@ -69,13 +69,15 @@ public:
 private:
     POSTHASTE_ALWAYS_INLINE bool answer_now(const handler_entry& how, void* message, void* answer,
                                             bus_keeper* failed) noexcept {
-        if (!box_.claim()) return false;
+        const bool unclaimed = answers_unclaimed();
+        if (unclaimed ? !take_unclaimed(lane_, box_) : !box_.claim()) return false;
         lane_.answer(how, message, answer, failed);
-        give_back();
+        if (!unclaimed) give_back();
         return true;
     }
     bool rests() const noexcept override {
         if (reentry_ && !reentry_->idle()) return false;
+        if (answers_unclaimed() && !lane_.rests()) return false;
         if (!evicts_) return box_.idle();
         const std::lock_guard guard(lock_);  // whoever released the box has left the lock, too
         return box_.idle();
@@ -129,6 +131,7 @@ private:
     }
     void shut() noexcept override {
         box_.shut();
+        see_unclaimed();
         if (reentry_) reentry_->shut();
     }
 
