@@ -107,8 +107,8 @@ bug(reply_cell_leaves_by_store
   about "destroyed twice or never: the sides leave by a load and a store"
   header wait/reply_cell.hpp
   find [==[        return word_.fetch_or(side, std::memory_order_acq_rel) & other;  // (6)]==]
-  replace [==[        const unsigned seen = word_.load(std::memory_order_seq_cst);
-        return word_.store(seen | side, std::memory_order_seq_cst), seen & other;]==]
+  replace [==[        const unsigned now = word_.load(std::memory_order_seq_cst);
+        return word_.store(now | side, std::memory_order_seq_cst), now & other;]==]
   program explore/reply_cell_explore)
 bug(reply_cell_begins_too_late
   about "a call that has ended is begun all the same"
