@@ -66,9 +66,10 @@ private:
     }
     void chain(Node& n) noexcept { n.chained = std::exchange(chain_of(n.hash), &n); }
     void grow() {
+        const std::size_t count = chain_count_ == 0 ? 8 : 2 * chain_count_;
         hash_table more;
-        more.chain_count_ = chain_count_ == 0 ? 8 : 2 * chain_count_;
-        more.chains_.reset(new Node* [more.chain_count_] {});
+        more.chains_.reset(new Node* [count] {});
+        more.chain_count_ = count;
         for_each([&](Node& n) { more.chain(n); });
         chain_count_ = std::exchange(more.chain_count_, 0);
         chains_ = std::move(more.chains_);
