@@ -290,7 +290,7 @@ bug(spin_lock_by_load_and_store
 bug(unclaimed_without_fence
   about "who shuts an endpoint does not see that its lane was taken unclaimed just then"
   header serve/endpoint_core.hpp
-  find [==[        if (answers_unclaimed_) fence_.heavy();  // (7)]==]
+  find [==[        if (home.one_by_one()) detail::asymmetric_fence().heavy();  // (7)]==]
   replace [==[]==]
   program explore/endpoint_core_explore)
 bug(unclaimed_without_second_look

@@ -302,6 +302,7 @@ world::script answers_unclaimed(sent what, bool closes, bool drives) {
     if (closes)
         script.threads.push_back([s] {
             s->core.close();
+            endpoint_core::see_closed(s->at);
             if (s->core.idle()) s->content.write();  // as who destroys it
         });
     script.at_end = [s, what, closes, answered, accepted] {

@@ -7,17 +7,9 @@
 #include <posthaste/detail/asymmetric_fence.hpp>
 #undef asymmetric_fence
 namespace posthaste::detail {
-/// Two that pass it pass one after the other; what a fence of a real processor gives beyond that,
-/// nobody is to rely on.
-class asymmetric_fence {
-public:
+struct asymmetric_fence : testing::explore::asymmetric_fence {
     asymmetric_fence() noexcept = default;
     explicit asymmetric_fence(bool) noexcept {}
-    void light() const noexcept { passed_.fetch_add(1, std::memory_order_acq_rel); }
-    void heavy() const noexcept { light(); }
-
-private:
-    mutable std::atomic<int> passed_ = 0;
 };
 }  // namespace posthaste::detail
 

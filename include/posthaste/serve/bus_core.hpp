@@ -193,6 +193,7 @@ private:
         const time_point end = saturating_add(home.now(), grace);
         rested_in_time = rests_by(end);
         for_each_endpoint([](lazy_endpoint& e) { e.close(); });
+        endpoint_core::see_closed(home);
         at_rest = rests_by(end);  // what came in just before has the rest of the grace
         rested_in_time = rested_in_time && at_rest;
         rested = true;

@@ -307,7 +307,7 @@ public:
         return true;
     }
 
-    /// Accepts no more; what is there is handled.
+    /// Accepts no more; what is there is handled. What idle() says counts after see_closed().
     void close() noexcept {
         closed_.store(true, std::memory_order_seq_cst);  // (5)
         shut();
@@ -315,6 +315,12 @@ public:
             ledger_.refuse();
             settle(e, detail::failure_at(name_, code::closed));
         });
+    }
+
+    /// Once any number of this home's endpoints are closed: none of them takes a lane unclaimed any
+    /// more, and one that was taken is seen.
+    static void see_closed(const executor& home) noexcept {
+        if (home.one_by_one()) detail::asymmetric_fence().heavy();  // (7)
     }
 
     /// From now on what is taken from the queue is not handled, but given up. A handler may just be
@@ -378,10 +384,6 @@ protected:
         if (box.is_free()) return true;
         l.be_done();
         return false;
-    }
-    /// Once the mailbox is shut: none takes its lane any more, and a lane that was taken is seen.
-    void see_unclaimed() noexcept {
-        if (answers_unclaimed_) fence_.heavy();  // (7)
     }
     /// The lane has nothing to do, or its turn is over; false: there is something to do.
     virtual bool release(lane& l) noexcept = 0;

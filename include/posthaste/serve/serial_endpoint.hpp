@@ -131,7 +131,6 @@ private:
     }
     void shut() noexcept override {
         box_.shut();
-        see_unclaimed();
         if (reentry_) reentry_->shut();
     }
 
