@@ -89,7 +89,7 @@ bug(reply_cell_waits_blindly
   about "parked for ever: the caller waits for a call that has ended"
   header wait/reply_cell.hpp
   find [==[        do {
-            if (seen & ending_mask) return false;
+            if (seen & (waiting | ending_mask)) return seen & waiting;
         } while (!word_.compare_exchange_weak(seen, seen | waiting,]==]
   replace [==[        do {
         } while (!word_.compare_exchange_weak(seen, seen | waiting,]==]

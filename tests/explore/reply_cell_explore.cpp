@@ -37,9 +37,15 @@ void destroy(envelope& e) {
     world::demand(++e.destroyed == 1, "destroyed twice");
 }
 
+enum class caller {
+    anywhere,
+    at_home,  // one thread, which goes on with it later, if it is woken
+    stopped,  // the same; it finds then that its stop was requested before
+};
+
 // `shots`: how many others try to cut the call short (deadline, stop). `late`: so does the side of
 // the handler, which finds that the deadline has passed.
-world::script call(int shots, bool late = false) {
+world::script call(int shots, bool late = false, caller is = caller::anywhere) {
     auto e = world::fresh<envelope>();
     world::name(e->c, "cell");
     world::name(e->queued, "queued");
@@ -47,11 +53,26 @@ world::script call(int shots, bool late = false) {
     world::name(e->timer_gone, "timer_gone");
     world::script script;
     script.names = {"caller", "handler", "deadline", "stop"};
-    script.threads.push_back([e, shots] {  // the caller
+    const auto end_short = [e](ending how) {
+        const auto verdict = e->c.cut_short(how);
+        if (!verdict.won) return verdict;
+        ++e->cut_short;
+        e->bus.read();
+        e->kept.write();
+        e->is_kept = true;
+        e->c.has_kept();
+        return verdict;
+    };
+    script.threads.push_back([=] {  // the caller
         e->question.write();
+        if (is != caller::anywhere) {
+            e->continuation.write();
+            e->c.wait_alone();
+        }
         e->queued.store(1, std::memory_order_release);
-        e->continuation.write();
-        if (e->c.wait()) e->posted.wait_until(1);
+        if (is == caller::anywhere) e->continuation.write();
+        const bool stopped = is == caller::stopped && end_short(ending::cancelled).won;
+        if (!stopped && e->c.wait()) e->posted.wait_until(1);
         world::demand(++e->went_on == 1, "the caller went on twice");
         e->timer_gone.wait_until(shots);
         if (e->c.how_in_the_end() == ending::replied) {
@@ -69,15 +90,9 @@ world::script call(int shots, bool late = false) {
         e->continuation.read();
         e->posted.store(1, std::memory_order_release);
     };
-    const auto cut_short = [e, wake](ending how) {
-        const auto verdict = e->c.cut_short(how);
-        if (!verdict.won) return;
-        ++e->cut_short;
-        e->bus.read();
-        e->kept.write();
-        e->is_kept = true;
-        e->c.has_kept();
-        if (verdict.waiting) wake();
+    const auto cut_short = [=](ending how) {
+        const auto verdict = end_short(how);
+        if (verdict.won && verdict.waiting) wake();
     };
     script.threads.push_back([=] {  // the handler's side
         e->queued.wait_until(1);
@@ -103,6 +118,7 @@ world::script call(int shots, bool late = false) {
     });
     for (int i = 0; i != shots; ++i) {
         script.threads.push_back([=] {  // its deadline, its stop
+            if (is != caller::anywhere) e->queued.wait_until(1);  // armed behind that
             if (i == 0) e->deadline.write();
             cut_short(i == 0 ? ending::expired : ending::cancelled);
             e->timer_gone.fetch_add(1, std::memory_order_acq_rel);
@@ -127,5 +143,9 @@ int main() {
     r.add("reply, deadline", [] { return call(1); });
     r.add("reply, late, deadline", [] { return call(1, true); });
     r.add("reply, deadline, stop", [] { return call(2); });
+    r.add("at home: reply", [] { return call(0, false, caller::at_home); });
+    r.add("at home: reply, late", [] { return call(0, true, caller::at_home); });
+    r.add("at home: reply, deadline, stop", [] { return call(2, false, caller::at_home); });
+    r.add("at home: reply, stopped", [] { return call(0, true, caller::stopped); });
     return r.end();
 }

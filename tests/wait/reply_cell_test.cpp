@@ -55,6 +55,11 @@ TEST_CASE("reply_cell: whoever ends the call learns whether to wake the caller")
     CHECK_FALSE(second.won);
     CHECK_FALSE(second.waiting);  // the one who won wakes it, nobody else
 
+    reply_cell from_before;
+    from_before.wait_alone();
+    CHECK(from_before.settle(ending::replied).waiting);
+    CHECK(from_before.wait());  // it is being woken
+
     reply_cell not_yet;
     CHECK_FALSE(not_yet.settle(ending::replied).waiting);
     CHECK_FALSE(not_yet.wait());  // so the caller must not suspend

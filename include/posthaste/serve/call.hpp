@@ -136,6 +136,8 @@ public:
         if (by_ && !by_->ends_before(*endpoint_)) by_ = nullptr;
         if (!by_) request_->keeper = &kept_;
         f.park(request_->only_room ? "room at" : "a reply from", to_.name);
+        // Whoever wakes it has it go on here, but later.
+        if (static_cast<executor&>(*f.at).one_by_one()) request_->cell.wait_alone();
         // From now on it may be answered elsewhere, and all else that is not the caller's be gone.
         if ((held ? go_back_in() : queue()) && stand(f, due)) return true;
         f.at->unpark(f);
@@ -271,7 +273,7 @@ private:
             by_->await(*endpoint_, since);
         }
         if (stood_->stop.arm(f.stop())) stood_->due.arm(at, due, allowance);
-        else request_->cut_short(ending::cancelled);
+        else if (request_->cut_short(ending::cancelled).won) return false;
         if (request_->cell.wait()) return true;
         if (request_->only_room) endpoint_->pass_by_room();
         return false;

@@ -52,12 +52,15 @@ public:
     bool wait() noexcept {
         unsigned seen = word_.load(std::memory_order_relaxed);
         do {
-            if (seen & ending_mask) return false;
+            if (seen & (waiting | ending_mask)) return seen & waiting;
         } while (!word_.compare_exchange_weak(seen, seen | waiting,
                                               std::memory_order_acq_rel,  // (2)
                                               std::memory_order_relaxed));
         return true;
     }
+    /// The same where nobody else knows the cell yet, for a caller who goes on no sooner than it is
+    /// suspended, whoever wakes it meanwhile.
+    void wait_alone() noexcept { word_.store(waiting, std::memory_order_relaxed); }
 
     /// Ends the call, unless it has ended.
     verdict settle(ending how) noexcept { return settle(how, 0); }
@@ -119,7 +122,8 @@ private:
     }
 
     // (1) releases where it is handled to (4) and (3): whoever cuts the call short asks there.
-    // (2) releases the caller's frame and continuation to (4), which wakes it.
+    // (2) releases the caller's frame and continuation to (4), which wakes it. Who waits alone has
+    // them released by what makes the cell known.
     // (3) acquires the reply, or the reason, from (4).
     // (4) releases the reply to (3); acquires the continuation from (2).
     // (5), (6) acquire the other side's last use of the envelope from its (4) or (6); (6) releases
