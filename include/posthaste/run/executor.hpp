@@ -28,8 +28,8 @@ public:
     /// suspended coroutines may be destroyed.
     virtual bool idle_here() const noexcept = 0;
 
-    /// Pieces of its work run one after the other, and what one has done is known to the next.
-    /// Always the same answer.
+    /// Pieces of its work run one after the other, or within one that drives it, on its thread;
+    /// and what one has done is known to the next. Always the same answer.
     virtual bool one_by_one() const noexcept { return false; }
 
     /// Is the calling thread running work of this executor?
