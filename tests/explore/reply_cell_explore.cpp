@@ -27,6 +27,7 @@ struct envelope {
     atomic<int> posted{0};  // the caller was sent home
     atomic<int> timer_gone{0};  // disarm() has returned
     int went_on = 0, destroyed = 0, started = 0, cut_short = 0;
+    int suspended = 0, woken = 0;
     bool told_not_begun = false;
 };
 
@@ -72,7 +73,10 @@ world::script call(int shots, bool late = false, caller is = caller::anywhere) {
         e->queued.store(1, std::memory_order_release);
         if (is == caller::anywhere) e->continuation.write();
         const bool stopped = is == caller::stopped && end_short(ending::cancelled).won;
-        if (!stopped && e->c.wait()) e->posted.wait_until(1);
+        if (!stopped && e->c.wait()) {
+            e->suspended = 1;
+            e->posted.wait_until(1);
+        }
         world::demand(++e->went_on == 1, "the caller went on twice");
         e->timer_gone.wait_until(shots);
         if (e->c.how_in_the_end() == ending::replied) {
@@ -88,6 +92,7 @@ world::script call(int shots, bool late = false, caller is = caller::anywhere) {
     });
     const auto wake = [e] {
         e->continuation.read();
+        ++e->woken;
         e->posted.store(1, std::memory_order_release);
     };
     const auto cut_short = [=](ending how) {
@@ -126,6 +131,7 @@ world::script call(int shots, bool late = false, caller is = caller::anywhere) {
     }
     script.at_end = [e] {
         world::demand(e->went_on == 1, "the caller is parked for ever");
+        world::demand(e->woken == e->suspended, "it was woken, and had gone on already");
         world::demand(e->destroyed == 1, "the envelope was left");
         world::demand(e->cut_short <= 1, "cut short twice");
         world::demand(!e->told_not_begun || e->started == 0,
