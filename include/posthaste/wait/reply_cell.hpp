@@ -39,7 +39,7 @@ public:
     bool begin() noexcept {
         unsigned seen = word_.load(std::memory_order_relaxed);
         while (!(seen & ending_mask)) {
-            if (word_.compare_exchange_weak(seen, seen | begun, std::memory_order_acq_rel,  // (1)
+            if (word_.compare_exchange_weak(seen, seen | begun, std::memory_order_release,  // (1)
                                             std::memory_order_relaxed))
                 return true;
         }
@@ -54,7 +54,7 @@ public:
         do {
             if (seen & (waiting | ending_mask)) return seen & waiting;
         } while (!word_.compare_exchange_weak(seen, seen | waiting,
-                                              std::memory_order_acq_rel,  // (2)
+                                              std::memory_order_release,  // (2)
                                               std::memory_order_relaxed));
         return true;
     }
@@ -124,6 +124,7 @@ private:
     // (1) releases where it is handled to (4) and (3): whoever cuts the call short asks there.
     // (2) releases the caller's frame and continuation to (4), which wakes it. Who waits alone has
     // them released by what makes the cell known.
+    // Neither (1) nor (2) tells what it found besides no ending: there is nothing to acquire.
     // (3) acquires the reply, or the reason, from (4).
     // (4) releases the reply to (3); acquires the continuation from (2).
     // (5), (6) acquire the other side's last use of the envelope from its (4) or (6); (6) releases
