@@ -92,7 +92,7 @@ constexpr bool leaves_intact() noexcept {
            takes_just<H, R, const M&, outbox&>();
 }
 
-inline failure thrown_failure(const std::exception_ptr& thrown) noexcept {
+POSTHASTE_NOINLINE inline failure thrown_failure(const std::exception_ptr& thrown) noexcept {
     failure f(code::handler_failed, effect::complete);
     guarded(
         [&] { f = failure(code::handler_failed, effect::complete, describe<std::string>(thrown)); },
@@ -205,15 +205,17 @@ public:
         if constexpr (!a_task<given>) {
             why = fill(h, e, l);
         } else {
-            given t;
-            guarded([&] { t = invoke_handler(h, e.box.value, l.out()); },
-                    [&](const std::exception_ptr& x) { e.answer.emplace(thrown_failure(x)); });
+            given t = guarded([&] { return given(invoke_handler(h, e.box.value, l.out())); },
+                              [&](const std::exception_ptr& x) {
+                                  e.answer.emplace(thrown_failure(x));
+                                  return given();
+                              });
             if (t) {
                 auto& p = t.promise();
                 const auto task =
                     std::coroutine_handle<typename given::promise_type>::from_promise(p);
                 if (!l.start_below(task, p, &finish, caller)) return t.let_go(), false;
-                e.answer.emplace(outcome_of(t.promise()));
+                e.answer.emplace(outcome_of(p));
             } else if (!e.answer) {
                 e.answer.emplace(no_task());
             }
