@@ -215,7 +215,7 @@ public:
                 const auto task =
                     std::coroutine_handle<typename given::promise_type>::from_promise(p);
                 if (!l.start_below(task, p, &finish, caller)) return t.let_go(), false;
-                e.answer.emplace(outcome_of(p));
+                take_outcome(p, e.answer);
             } else if (!e.answer) {
                 e.answer.emplace(no_task());
             }
@@ -245,18 +245,18 @@ private:
         return failure::because(code::no_reply, effect::complete, "it returned no task");
     }
     template <typename Promise>
-    static result<reply> outcome_of(Promise& p) noexcept {
+    static void take_outcome(Promise& p, std::optional<result<reply>>& to) noexcept {
         using value = typename given::value_type;
-        if (!p.value()) return thrown_failure(p.thrown());
-        if constexpr (std::is_void_v<value>) return {};
+        if (!p.value()) to.emplace(thrown_failure(p.thrown()));
+        else if constexpr (std::is_void_v<value>) to.emplace();
         else if constexpr (!std::is_reference_v<value> &&
                            std::is_nothrow_constructible_v<result<reply>, value>)
-            return result<reply>(std::move(*p.value()));
+            to.emplace(std::move(*p.value()));
         else
-            return guarded([&] { return result<reply>(p.take()); },
-                           [](const std::exception_ptr& e) {  // of a conversion
-                               return result<reply>(thrown_failure(e));
-                           });
+            guarded([&] { to.emplace(p.take()); },
+                    [&](const std::exception_ptr& e) {  // of a conversion
+                        to.emplace(thrown_failure(e));
+                    });
     }
     // False: it has failed, and its case is closed.
     static bool hand(H& h, M& m, lane& l) noexcept {
@@ -281,9 +281,10 @@ private:
                 return close(l, failure::because(code::no_reply, effect::unknown,
                                                  "the handler was destroyed"));
             }
-            result<reply> r = outcome_of(p);
+            std::optional<result<reply>> r;
+            take_outcome(p, r);
             h.destroy();
-            close(l, std::move(r));
+            close(l, *std::move(r));
         }
     }
     // The caller has the stream as soon as its producer is about to start.
