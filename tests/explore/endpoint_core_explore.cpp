@@ -210,6 +210,38 @@ world::script give_up(asked stopping::* heeds, bool both) {
     return script;
 }
 
+// One message is handled on top of its caller, then one from the queue, while all are asked to
+// stop, twice, or as at the end of a bus: until they rest. Then the lane has nothing.
+world::script stop_all(bool until_they_rest) {
+    auto s = world::fresh<stopping>();
+    world::name(s->core, "core");
+    world::name(s->a, "call a");
+    world::name(s->b, "call b");
+    if (until_they_rest) s->heeds = &s->b;
+    s->a.how = s->core.find(s->a.type());
+    s->core.put(s->b, false);  // so the lane is claimed
+    world::script script;
+    script.names = {"reader", "who ends the bus"};
+    script.threads.push_back([s] {
+        lane& l = s->core.reader;
+        l.prepare(s->a, s->a, posthaste::never, posthaste::forever);
+        s->handle(l);
+        l.end_inline(s->a, nullptr, false);
+        l.run(l);
+    });
+    script.threads.push_back([s, until_they_rest] {
+        lane& l = s->core.reader;
+        l.cancel(nullptr);
+        if (!until_they_rest) return l.cancel(nullptr);
+        while (!s->core.rests()) {
+            posthaste::std::this_thread::yield();
+            l.cancel(nullptr);
+        }
+    });
+    script.at_end = [s] { world::demand(!s->core.reader.busy(), "it handles nothing"); };
+    return script;
+}
+
 /// Runs what is posted when it is driven, by one thread.
 class one_thread final : public posthaste::executor {
 public:
@@ -322,6 +354,8 @@ int main() {
     r.add("keep the order past the room", keeps_order_past_the_room);
     r.add("a caller gives up", [] { return give_up(&stopping::a, false); });
     r.add("a caller gives up, nobody listens", [] { return give_up(nullptr, false); });
+    r.add("all are asked to stop twice", [] { return stop_all(false); });
+    r.add("all are asked to stop until they rest", [] { return stop_all(true); });
     r.add("drops at the end", drops_at_the_end);
     r.add("admits at the end", admits_at_the_end);
     r.add("answers unclaimed, another calls",

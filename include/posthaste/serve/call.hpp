@@ -52,9 +52,10 @@ public:
             below.allowance = allowance, below.deadline = bound;
             at.watch(below);
         }
-        const bool ended = l->run_inline(e, below);
+        failure* why = nullptr;
+        const bool ended = l->run_inline(e, below, why);
         const bool gone = watched && !at.unwatch(below);
-        if (ended) l->end_inline(e, gone);
+        if (ended) l->end_inline(e, why, gone);
         if (gone) return beginning::gone;
         r.deadline = bound;
         return ended ? beginning::answered : beginning::stands;

@@ -980,17 +980,16 @@ inline message_id lane::identify(message_id* kept) noexcept {
     return given;
 }
 
-inline bool lane::run_inline(envelope& e, caller_below& caller) noexcept {
-    failure* why = nullptr;
-    if (!e.how->begin(*of.handler_, *this, caller, why)) return false;
-    put_down(e);
+inline bool lane::run_inline(envelope& e, caller_below& caller, failure*& why) noexcept {
+    return e.how->begin(*of.handler_, *this, caller, why);
+}
+
+POSTHASTE_ALWAYS_INLINE void lane::end_inline(envelope& e, failure* why, bool gone) noexcept {
+    if (gone) put_down(e);
+    else current_.store(0, std::memory_order_relaxed);  // its caller has not asked: see current_
     if (!outbox_.empty()) why ? outbox_.drop() : outbox_.release();
     if (why) name(*why);
     count(why ? tally_.failed : tally_.handled);
-    return true;
-}
-
-inline void lane::end_inline(envelope& e, bool gone) noexcept {
     if (gone) of.reply_late(e, *e.call());
     if (!of.release_by(*this)) of.home().post(*this);
 }
@@ -1146,7 +1145,9 @@ inline void lane::cancel(const envelope* e) noexcept {
         if (e && seen != reinterpret_cast<std::uintptr_t>(e)) return;
     } while (!current_.compare_exchange_weak(seen, seen | cancelling, std::memory_order_relaxed));
     stop_.request_stop();
-    current_.store(seen, std::memory_order_release);  // (1)
+    std::uintptr_t mine = seen | cancelling;  // unless the handler has ended on top of its caller
+    current_.compare_exchange_strong(mine, seen, std::memory_order_release,  // (1)
+                                     std::memory_order_relaxed);
 }
 
 }  // namespace posthaste

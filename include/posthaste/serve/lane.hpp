@@ -43,10 +43,10 @@ public:
     /// Takes `e` up for a caller that has claimed this lane: from now on it can be cancelled.
     void prepare(envelope& e, request& r, time_point bound, duration allowance) noexcept;
     /// Then runs the handler on it, here and now. True: it has ended, the answer is in the
-    /// envelope, and what is left is end_inline().
-    bool run_inline(envelope& e, caller_below& caller) noexcept;
+    /// envelope, `why` says why it has failed, and what is left is end_inline().
+    bool run_inline(envelope& e, caller_below& caller, failure*& why) noexcept;
     /// Gives the lane back, or sends it to read on. `gone`: the caller went elsewhere meanwhile.
-    void end_inline(envelope& e, bool gone) noexcept;
+    void end_inline(envelope& e, failure* why, bool gone) noexcept;
 
     /// Reads on at home, beginning with a call for which it was claimed. What is posted is the call
     /// itself, `at` home: so neither the queue nor the lane has to come over before it.
@@ -166,7 +166,9 @@ private:
     // asks it to stop, for so long the lane does not go on; with `deaf` nobody does; `deaf` alone:
     // its message is in no envelope; with `called` as well, called_by_ has come for it meanwhile.
     // (1) releases what the canceller did to stop_ to the lane: (2), which acquires it, so that the
-    //     next handler is not asked to stop in place of this one.
+    //     next handler is not asked to stop in place of this one. A handler that ends on top of its
+    //     caller does not wait for that: only who asks all of a bus, at its end, again and again,
+    //     may be asking, and then the next one is to stop as well.
     // relaxed: the word says who may be asked. Whoever asks touches nothing but stop_, which has a
     // lock: if it finds this envelope, it comes after the lane's reset of stop_ for it.
     //
