@@ -5,8 +5,7 @@
 #include <chrono>
 #include <thread>
 
-#if defined(__linux__) && __has_include(<linux/membarrier.h>)
-#  include <linux/membarrier.h>
+#if defined(__linux__)
 #  include <sys/syscall.h>
 #  include <unistd.h>
 #endif
@@ -46,16 +45,18 @@ private:
     //     that heavy() has it pass lies before the write, and so before the read, which then sees
     //     what was written before heavy(); or behind the write, which then is seen after heavy().
     // (2) Were either of the two weaker, both might read what was there before the other wrote.
-#if defined(__linux__) && __has_include(<linux/membarrier.h>)
+#if defined(__linux__) && defined(SYS_membarrier)
+    // Of linux/membarrier.h, whose older versions do not know them: Linux 4.14.
+    static constexpr int private_expedited = 8, register_private_expedited = 16;
     static bool offered() noexcept {
-        static const bool is = does(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+        static const bool is = does(register_private_expedited);
         return is;
     }
-    static bool does(membarrier_cmd what) noexcept {
-        return ::syscall(SYS_membarrier, static_cast<int>(what), 0u, 0) == 0;
+    static bool does(int command) noexcept {
+        return ::syscall(SYS_membarrier, command, 0u, 0) == 0;
     }
     static void fence_everywhere() noexcept {
-        if (does(MEMBARRIER_CMD_PRIVATE_EXPEDITED)) return;
+        if (does(private_expedited)) return;
         // It has been forbidden since. No processor holds a write back for that long.
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/asymmetric_fence.hpp>
 #include <posthaste/detail/hash_table.hpp>
 #include <posthaste/detail/owned.hpp>
 #include <posthaste/run/thread_pool.hpp>
@@ -44,7 +45,10 @@ public:
         : options(o),
           own(on ? nullptr : detail::make_owned<thread_pool>(o.threads)),
           home(on ? *on : *own),
-          dead(o.dead_letters) {}
+          dead(o.dead_letters) {
+        // Not by the first message: with several threads about it takes milliseconds, once.
+        if (home.one_by_one()) static_cast<void>(detail::asymmetric_fence());
+    }
     bus_core(const bus_core&) = delete;
 
     address& find_or_make(std::string_view name) {
