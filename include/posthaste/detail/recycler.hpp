@@ -49,8 +49,9 @@ public:
 
     static constexpr std::size_t class_of(std::size_t size) noexcept {
         const std::size_t last = size + sizeof(block) - 1;
-        if (last < 1024) return last / 64;
-        return slab_classes + static_cast<std::size_t>(std::bit_width(last)) - 11;
+        if (size <= largest_fine) return last / 64;
+        // whatever that wraps to, if it is too large
+        return slab_classes + static_cast<std::size_t>(std::bit_width(last | 1024)) - 11;
     }
     /// The same for what there may be a million of at a time: the fewer lines that are fetched, the
     /// sooner all have been used (spawn_bench).
@@ -406,14 +407,14 @@ POSTHASTE_NOINLINE inline void* allocate_another(std::size_t size,
     return allocate_rarely(size, size_class);
 }
 
-/// Of a class up to largest_fine.
+/// Of one of the slab_classes.
 POSTHASTE_OF_THIS_THREAD void* allocate_fine(std::size_t size_class) noexcept {
     if (void* const latest = block_cache::take_latest(size_class)) return latest;
     return allocate_another(block_cache::bytes_of(size_class) - sizeof(block), size_class);
 }
 /// As the next one, of this class, which holds it.
 POSTHASTE_ALWAYS_INLINE void* allocate(std::size_t size, std::size_t size_class) noexcept {
-    if (recycles && size <= block_cache::largest_fine) return allocate_fine(size_class);
+    if (recycles && size_class < block_cache::slab_classes) return allocate_fine(size_class);
     return allocate_another(size, size_class);
 }
 /// At least `size` bytes, aligned for max_align_t; nullptr when out of memory. Inlined, as a rule
@@ -443,9 +444,9 @@ POSTHASTE_OF_THIS_THREAD void deallocate_fine(void* memory, std::size_t size_cla
         deallocate(memory);
 }
 /// The same of memory for `size`, which is some, had of that class.
-POSTHASTE_ALWAYS_INLINE void deallocate(void* memory, std::size_t size,
+POSTHASTE_ALWAYS_INLINE void deallocate(void* memory, std::size_t /*size*/,
                                         std::size_t size_class) noexcept {
-    if (size <= block_cache::largest_fine) deallocate_fine(memory, size_class);
+    if (size_class < block_cache::slab_classes) deallocate_fine(memory, size_class);
     else deallocate(memory);
 }
 POSTHASTE_ALWAYS_INLINE void deallocate(void* memory, std::size_t size) noexcept {
