@@ -1,4 +1,4 @@
-// Two who look at each other, one of them for nothing.  SPDX-License-Identifier: BSL-1.0
+// A fence between two threads that only one of them pays for.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
 #include <atomic>
