@@ -219,7 +219,7 @@ bug(parking_looks_before_announcing
   header run/sleepers.hpp
   find [==[        {
             const std::lock_guard guard(lock_);
-            self.below_ = std::exchange(first_, &self);
+            self.below_ = detail::exchange(first_, &self);
             self.asleep_ = true;
             counts_.sleep(was_searching);
         }
@@ -227,7 +227,7 @@ bug(parking_looks_before_announcing
   replace [==[        const bool any = anything();
         {
             const std::lock_guard guard(lock_);
-            self.below_ = std::exchange(first_, &self);
+            self.below_ = detail::exchange(first_, &self);
             self.asleep_ = true;
             counts_.sleep(was_searching);
         }

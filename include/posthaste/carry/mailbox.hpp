@@ -4,11 +4,11 @@
 #include <posthaste/detail/atomics.hpp>
 #include <posthaste/detail/cache_line.hpp>
 #include <posthaste/detail/config.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/trail.hpp>
 
 #include <atomic>
 #include <cstdint>
-#include <utility>
 
 namespace posthaste {
 
@@ -38,9 +38,9 @@ letter* turn_round(letter* newest) noexcept {
     for (letter* l = newest; l;) {
         prefetch(end_of_trail(l, l->trail));
         if constexpr (Along) l->trail = fourth ? trail_between(l, fourth) : 0;
-        letter* const older = std::exchange(l->next, oldest);
+        letter* const older = detail::exchange(l->next, oldest);
         fourth = third, third = second, second = oldest;
-        oldest = std::exchange(l, older);
+        oldest = detail::exchange(l, older);
     }
     return oldest;
 }

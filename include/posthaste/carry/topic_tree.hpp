@@ -3,6 +3,7 @@
 
 #include <posthaste/carry/topic.hpp>
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/hash_table.hpp>
 #include <posthaste/detail/owned.hpp>
 
@@ -101,14 +102,14 @@ private:
     };
 
     static void put_first(leaf& l, leaf*& list, node* at) noexcept {
-        l.next_ = std::exchange(list, &l);
+        l.next_ = detail::exchange(list, &l);
         l.link_ = &list;
         l.at_ = at;
         if (l.next_) l.next_->link_ = &l.next_;
     }
     template <typename F>
     static void all_of(leaf* l, F& f) {
-        while (l) f(*std::exchange(l, l->next_));
+        while (l) f(*detail::exchange(l, l->next_));
     }
 
     // --- the table: a chain of patterns for each hash, the first of each pattern before its others
@@ -153,8 +154,8 @@ private:
         old.swap(table_);
         for (leaf* next : old) {
             while (next) {
-                leaf& l = *std::exchange(next, next->other_);
-                l.other_ = std::exchange(chain_of(l), &l);
+                leaf& l = *detail::exchange(next, next->other_);
+                l.other_ = detail::exchange(chain_of(l), &l);
             }
         }
     }

@@ -3,13 +3,13 @@
 
 #include <posthaste/carry/mailbox.hpp>
 #include <posthaste/detail/cache_line.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/detail/trail.hpp>
 
 #include <atomic>
 #include <cstdint>
 #include <mutex>
-#include <utility>
 
 namespace posthaste {
 
@@ -121,7 +121,7 @@ private:
         if (!out_ && list(word_.load(std::memory_order_relaxed)))
             out_ = detail::turn_round<false>(
                 list(word_.fetch_and(shut_bit, std::memory_order_acquire)));  // (2)
-        return out_ ? std::exchange(out_, out_->next) : nullptr;
+        return out_ ? detail::exchange(out_, out_->next) : nullptr;
     }
     // A place that is counted waits for the next letter; false: it is there already.
     bool open_place() noexcept {

@@ -1,6 +1,7 @@
 // A hash table that owns what is in it.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/owned.hpp>
 
 #include <cstddef>
@@ -53,7 +54,7 @@ public:
     template <typename F>
     void for_each(F f) const {
         for (std::size_t i = 0; i != chain_count_; ++i)
-            for (Node* next = chains_[i]; next;) f(*std::exchange(next, next->chained));
+            for (Node* next = chains_[i]; next;) f(*detail::exchange(next, next->chained));
     }
     std::size_t size() const noexcept { return size_; }
     bool empty() const noexcept { return size_ == 0; }
@@ -64,14 +65,14 @@ private:
         const std::uint64_t spread = std::uint64_t{hash} * 0x9e37'79b9'7f4a'7c15;
         return chains_[static_cast<std::size_t>(spread >> 32) & (chain_count_ - 1)];
     }
-    void chain(Node& n) noexcept { n.chained = std::exchange(chain_of(n.hash), &n); }
+    void chain(Node& n) noexcept { n.chained = detail::exchange(chain_of(n.hash), &n); }
     void grow() {
         const std::size_t count = chain_count_ == 0 ? 8 : 2 * chain_count_;
         hash_table more;
         more.chains_.reset(new Node* [count] {});
         more.chain_count_ = count;
         for_each([&](Node& n) { more.chain(n); });
-        chain_count_ = std::exchange(more.chain_count_, 0);
+        chain_count_ = detail::exchange(more.chain_count_, 0);
         chains_ = std::move(more.chains_);
     }
 

@@ -1,6 +1,8 @@
 // A pointer that owns.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/exchange.hpp>
+
 #include <cstddef>
 #include <memory>
 #include <utility>
@@ -34,9 +36,9 @@ public:
     T* operator->() const noexcept { return at_; }
     T& operator[](std::size_t i) const noexcept { return at_[i]; }
     explicit operator bool() const noexcept { return at_ != nullptr; }
-    T* release() noexcept { return std::exchange(at_, nullptr); }
+    T* release() noexcept { return detail::exchange(at_, nullptr); }
     void reset(T* t = nullptr) noexcept {
-        if (T* const old = std::exchange(at_, t)) End()(old);
+        if (T* const old = detail::exchange(at_, t)) End()(old);
     }
 
 private:

@@ -5,6 +5,7 @@
 #include <posthaste/detail/assert.hpp>
 #include <posthaste/detail/config.hpp>
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/slab.hpp>
 #include <posthaste/detail/this_thread.hpp>
 #include <posthaste/detail/trail.hpp>
@@ -17,7 +18,6 @@
 #include <cstdint>
 #include <limits>
 #include <new>
-#include <utility>
 
 namespace posthaste::detail {
 
@@ -117,7 +117,7 @@ public:
             if (!fits(bytes)) return drop(b);
             kept_ += bytes;
             free_links& l = set_free(b);
-            l.next = std::exchange(free_[size_class], b);
+            l.next = detail::exchange(free_[size_class], b);
             l.ahead = b;  // what was freed here is in this processor's cache
         } else {
             freed*& latest = freed_inlined()[size_class];
@@ -138,7 +138,7 @@ public:
         block* const some_before = a.latest[(a.count - a.steps) % most_steps];
         a.latest[a.count++ % most_steps] = b;
         free_links& l = set_free(b);
-        l.next = std::exchange(a.first, b);
+        l.next = detail::exchange(a.first, b);
         l.ahead = some_before;
         if (a.count == a.most) a.give_back();
     }
@@ -207,7 +207,7 @@ private:
                 l.ways[i] = trail_between(first, latest[(count - 3 - i) % most_steps]);
             latest = {};
             count = 0;
-            block_cache::give_back(std::exchange(first, nullptr));
+            block_cache::give_back(detail::exchange(first, nullptr));
         }
     };
     POSTHASTE_NOINLINE void put_aside_first(aside& a, block* b) noexcept {
@@ -232,7 +232,7 @@ private:
         } else {
             if (!chains_[size_class]) collect();
             block* const chain = chains_[size_class];
-            if (chain && !std::exchange(begin_fetched_[size_class], true)) {
+            if (chain && !detail::exchange(begin_fetched_[size_class], true)) {
                 const free_links& l = links(chain);
                 fetch(chain, size_class);
                 if (l.next) fetch(l.next, size_class);
@@ -326,7 +326,7 @@ private:
                 drop_chain(chain);
             } else {
                 kept_ += bytes;
-                links(chain).next_chain = std::exchange(chains_[chain->size_class], chain);
+                links(chain).next_chain = detail::exchange(chains_[chain->size_class], chain);
             }
         }
     }
@@ -374,7 +374,7 @@ struct block_cache_guard {
         thread_state& here = this_thread();
         here.blocks_ended = true;
         here.own_blocks = &no_blocks;
-        if (block_cache* cache = std::exchange(here.blocks, nullptr)) cache->end();
+        if (block_cache* cache = detail::exchange(here.blocks, nullptr)) cache->end();
     }
 };
 

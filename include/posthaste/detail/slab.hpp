@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/detail/cache_line.hpp>
+#include <posthaste/detail/exchange.hpp>
 
 #include <algorithm>
 #include <array>
@@ -9,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
-#include <utility>
 
 namespace posthaste::detail {
 
@@ -73,7 +73,7 @@ public:
     void drop(block* b) noexcept {
         slab& s = slab_of(b);
         free_links& l = set_free(b);
-        l.next = std::exchange(s.first, b);
+        l.next = detail::exchange(s.first, b);
         l.ahead = b;
         const std::uint32_t dropped = s.dropped.load(std::memory_order_relaxed) + 1;
         s.dropped.store(dropped, std::memory_order_relaxed);
@@ -94,7 +94,7 @@ public:
         if (!s) return nullptr;
         unlist(*s);
         count = s->dropped.exchange(0, std::memory_order_relaxed);
-        return std::exchange(s->first, nullptr);
+        return detail::exchange(s->first, nullptr);
     }
     static void drop_orphan(block* b) noexcept {
         slab& s = slab_of(b);

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <posthaste/detail/config.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/this_thread.hpp>
 
 #include <cstdint>
-#include <utility>
 
 namespace posthaste::detail {
 
@@ -20,7 +20,7 @@ inline std::int32_t trail_between(const void* p, const void* q) noexcept {
 POSTHASTE_OF_THIS_THREAD std::int32_t trail_to(const void* p) noexcept {
     thread_state& here = this_thread_inlined();
     const auto at = reinterpret_cast<std::uintptr_t>(p);
-    const std::uintptr_t before = std::exchange(here.trail[here.trail_next++ % 16], at);
+    const std::uintptr_t before = detail::exchange(here.trail[here.trail_next++ % 16], at);
     return trail_between(p, reinterpret_cast<const void*>(before));
 }
 

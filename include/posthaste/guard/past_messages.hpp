@@ -3,6 +3,7 @@
 
 #include <posthaste/base/clock.hpp>
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/wait/event.hpp>
 
@@ -42,7 +43,7 @@ public:
         turn(turn&& other) noexcept
             : reply(std::move(other.reply)),
               first(std::move(other.first)),
-              of_(std::exchange(other.of_, nullptr)),
+              of_(detail::exchange(other.of_, nullptr)),
               mine_(other.mine_) {}
         ~turn() {
             if (of_) of_->failed(*mine_);
@@ -53,7 +54,7 @@ public:
 
         /// Neither: it is handled now, and has ended well. Otherwise it is as if it never came.
         void keep(const result<Reply>& r, time_point now) noexcept {
-            std::exchange(of_, nullptr)->keep(*mine_, r, now);
+            detail::exchange(of_, nullptr)->keep(*mine_, r, now);
         }
 
     private:
@@ -73,7 +74,7 @@ public:
         entry& e = k.second;
         if (e.reply) {
             t.reply = e.reply;
-        } else if (!std::exchange(e.is_handled, true)) {
+        } else if (!detail::exchange(e.is_handled, true)) {
             t.of_ = this;
             t.mine_ = &k;
         } else {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/run/timer_wheel.hpp>
 
@@ -13,7 +14,6 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 namespace posthaste {
@@ -160,14 +160,14 @@ private:
         return std::to_string(us / 1000).append(".").append(fraction).append(" ms");
     }
     std::uint64_t draw() noexcept {
-        return detail::mix(std::exchange(random_, random_ + 0x9e3779b97f4a7c15));
+        return detail::mix(detail::exchange(random_, random_ + 0x9e3779b97f4a7c15));
     }
     bool run_one() noexcept {
         if (ready_.empty()) return false;
         const std::size_t chosen = ready_.size() == 1 ? 0 : draw() % ready_.size();
         trace_ = (trace_ ^ (chosen + 1 + 64 * ready_.size())) * 0x100000001b3;
         ++steps_;
-        work* const w = std::exchange(ready_[chosen], ready_.back());
+        work* const w = detail::exchange(ready_[chosen], ready_.back());
         ready_.pop_back();
         detail::this_thread().depth = 0;
         w->run(*w);

@@ -3,6 +3,7 @@
 
 #include <posthaste/base/concepts.hpp>
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/live_frames.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/wait/frame.hpp>
@@ -50,7 +51,7 @@ public:
     };
 
     way_home() = default;
-    way_home(way_home&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    way_home(way_home&& other) noexcept : handle_(detail::exchange(other.handle_, nullptr)) {}
     way_home& operator=(way_home other) noexcept {
         return std::swap(handle_, other.handle_), *this;
     }

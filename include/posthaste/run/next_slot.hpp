@@ -2,10 +2,10 @@
 #pragma once
 
 #include <posthaste/detail/cache_line.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/wait/home.hpp>
 
 #include <atomic>
-#include <utility>
 
 namespace posthaste {
 
@@ -45,7 +45,7 @@ public:
     /// not. False: there is nothing to watch until the next put().
     bool watch() noexcept {
         const unsigned begun = begun_.load(std::memory_order_relaxed);
-        if (std::exchange(begun_before_, begun) != begun) return true;
+        if (detail::exchange(begun_before_, begun) != begun) return true;
         if (!work_.load(std::memory_order_seq_cst)) return false;  // (2)
         hold_up();
         return true;

@@ -3,6 +3,7 @@
 
 #include <posthaste/base/concepts.hpp>
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/live_frames.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/detail/this_thread.hpp>
@@ -135,7 +136,7 @@ private:
         const unsigned depth = here.depth;
         if (depth >= max_depth) return phase::left_alone;
         here.depth = depth + 1;
-        const void* const below = std::exchange(here.started, h.address());
+        const void* const below = detail::exchange(here.started, h.address());
         h.resume();
         here.started = below;
         here.depth = depth;

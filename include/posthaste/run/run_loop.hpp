@@ -3,6 +3,7 @@
 // long: the loop, and the timers it looks at between two pieces of work.
 
 #include <posthaste/detail/coarse_clock.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/run/executor.hpp>
@@ -16,7 +17,6 @@
 #include <condition_variable>
 #include <mutex>
 #include <thread>
-#include <utility>
 
 namespace posthaste {
 
@@ -117,7 +117,7 @@ private:
             {
                 const std::lock_guard guard(l.mutex_);
                 if (l.driver_ && l.driver_ != &t) return;
-                outer_ = std::exchange(l.driver_, &t);
+                outer_ = detail::exchange(l.driver_, &t);
             }
             on_ = true;
             t.executor = &l;
@@ -153,7 +153,7 @@ private:
         {
             const std::lock_guard guard(mutex_);
             if (!driver_) return;
-            self.next = std::exchange(followers_, &self);
+            self.next = detail::exchange(followers_, &self);
         }
         done.wait_for_poke();
         const std::lock_guard guard(mutex_);
@@ -201,12 +201,12 @@ private:
         const std::lock_guard guard(timers_lock_);
         sort_in();
         during_.store(none, std::memory_order_relaxed);
-        timer* t = std::exchange(uncounted_, nullptr);
+        timer* t = detail::exchange(uncounted_, nullptr);
         if (!t) return;
         const time_point begin = now();
         while (t->next) t = t->next;
         while (t) {  // in the order of their arming
-            allowance_timer& a = static_cast<allowance_timer&>(*std::exchange(t, t->before));
+            allowance_timer& a = static_cast<allowance_timer&>(*detail::exchange(t, t->before));
             a.owner = nullptr;
             put_in(a, std::min(a.due, a.counted->settle_by(begin, a.allowance)));
         }
@@ -237,13 +237,13 @@ private:
     }
     // All three under timers_lock_.
     void sort_in() noexcept {
-        const time_point due = std::exchange(latest_due_, never);
+        const time_point due = detail::exchange(latest_due_, never);
         timer* const t = latest_.take();
         if (!t) return;
         if (due != never) return put_in(*t, due);
         t->owner = &uncounted_;
         t->before = nullptr;
-        t->next = std::exchange(uncounted_, t);
+        t->next = detail::exchange(uncounted_, t);
         if (t->next) t->next->before = t;
     }
     void put_in(timer& t, time_point due) noexcept {
@@ -263,7 +263,7 @@ private:
         if (from == never) return;
         // As a rule what just ran has read the clock: once more would cost as much as all of this.
         // If it has gone on long after that, a timer waits for one more piece of work.
-        const time_point seen = std::exchange(read_coarsely_lately_, never);
+        const time_point seen = detail::exchange(read_coarsely_lately_, never);
         if (read_lately_ == never) {
             const time_point coarse = seen != never ? seen : detail::coarse_clock::now();
             if (coarse + detail::coarse_clock::late < from) return;

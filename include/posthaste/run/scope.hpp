@@ -3,6 +3,7 @@
 // long: one count, of those who begin, end, wait, and are destroyed where they stand.
 
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/detail/this_thread.hpp>
@@ -227,7 +228,7 @@ private:
         const void* const below = here.started;
         here.started = &below;
         p.self.resume();
-        if (!std::exchange(here.started, below)) bury(p);
+        if (!detail::exchange(here.started, below)) bury(p);
     }
     static void ended(detail::promise_base&) noexcept { detail::this_thread().started = nullptr; }
     static void bury(child_promise& p) noexcept {
@@ -286,7 +287,7 @@ private:
         }
         void await_resume() {
             stand_no_more();
-            if (scope_.thrown_) detail::rethrow(std::exchange(scope_.thrown_, nullptr));
+            if (scope_.thrown_) detail::rethrow(detail::exchange(scope_.thrown_, nullptr));
         }
 
     private:

@@ -1,13 +1,13 @@
 // The workers that sleep, and how one of them is woken.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/sleep_word.hpp>
 #include <posthaste/run/parking.hpp>
 
 #include <atomic>
 #include <cstdint>
 #include <mutex>
-#include <utility>
 
 namespace posthaste {
 
@@ -45,7 +45,7 @@ public:
     void sleep(berth& self, bool was_searching, Anything anything) noexcept {
         {
             const std::lock_guard guard(lock_);
-            self.below_ = std::exchange(first_, &self);
+            self.below_ = detail::exchange(first_, &self);
             self.asleep_ = true;
             counts_.sleep(was_searching);
         }

@@ -3,6 +3,7 @@
 
 #include <posthaste/detail/assert.hpp>
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/run/promise.hpp>
 #include <posthaste/wait/frame.hpp>
 
@@ -133,7 +134,7 @@ public:
     using value_type = T;
 
     task() = default;
-    task(task&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    task(task&& other) noexcept : handle_(detail::exchange(other.handle_, nullptr)) {}
     task& operator=(task other) noexcept { return std::swap(handle_, other.handle_), *this; }
     ~task() {
         if (handle_) handle_.destroy();
@@ -153,7 +154,7 @@ public:
     }
     /// The frame belongs to the caller from now on.
     std::coroutine_handle<promise_type> let_go() noexcept {
-        return std::exchange(handle_, nullptr);
+        return detail::exchange(handle_, nullptr);
     }
 
 private:

@@ -1,9 +1,8 @@
 // Work in order of arrival, linked through its own nodes.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/wait/home.hpp>
-
-#include <utility>
 
 namespace posthaste {
 
@@ -24,7 +23,7 @@ public:
     /// Everything that is in `other` comes after what is here.
     void append(work_list& other) noexcept {
         if (other.empty()) return;
-        (first_ ? last_->next : first_) = std::exchange(other.first_, nullptr);
+        (first_ ? last_->next : first_) = detail::exchange(other.first_, nullptr);
         last_ = other.last_;
     }
 

@@ -3,6 +3,7 @@
 // long: how a call is made and ends is told in one piece.
 
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/envelope.hpp>
 #include <posthaste/wait/timer.hpp>
@@ -97,7 +98,7 @@ public:
     call_site(call_site&& not_yet) noexcept
         : to_(not_yet.to_),
           kept_(to_.owner),
-          envelope_(std::exchange(not_yet.envelope_, nullptr)),
+          envelope_(detail::exchange(not_yet.envelope_, nullptr)),
           request_(not_yet.request_),
           allowance_(not_yet.allowance_) {}
     POSTHASTE_ALWAYS_INLINE ~call_site() {

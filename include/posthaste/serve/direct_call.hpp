@@ -6,6 +6,7 @@
 #include <posthaste/detail/cache_line.hpp>
 #include <posthaste/detail/config.hpp>
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/call.hpp>
 #include <posthaste/serve/envelope.hpp>
@@ -137,12 +138,12 @@ public:
     /// The same, but then it is the caller's, and begin() will be refused.
     called<M>* give_away() noexcept {
         static_cast<void>(call());
-        return std::exchange(envelope_, nullptr);
+        return detail::exchange(envelope_, nullptr);
     }
     /// The same, and it is gone.
     void forget() noexcept {
         message_.reset();
-        if (envelope_) std::exchange(envelope_, nullptr)->destroy();
+        if (envelope_) detail::exchange(envelope_, nullptr)->destroy();
     }
 
     /// True: the caller is suspended, and may have gone on elsewhere already.

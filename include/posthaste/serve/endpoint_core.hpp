@@ -6,6 +6,7 @@
 #include <posthaste/carry/mailbox.hpp>
 #include <posthaste/detail/asymmetric_fence.hpp>
 #include <posthaste/detail/coarse_clock.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/owned.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/serve/account.hpp>
@@ -416,7 +417,7 @@ protected:
     class dropping {
     public:
         explicit dropping(endpoint_core& e) noexcept
-            : of_(e), outer_(std::exchange(detail::this_thread().dropping, this)) {
+            : of_(e), outer_(detail::exchange(detail::this_thread().dropping, this)) {
             of_.dropping_.fetch_add(1, std::memory_order_seq_cst);  // (5)
         }
         dropping(const dropping&) = delete;
@@ -643,7 +644,9 @@ private:
             *last_to_wake = &f;
             last_to_wake = &f.next;
         }
-        static void add(letter*& list, envelope& e) noexcept { e.next = std::exchange(list, &e); }
+        static void add(letter*& list, envelope& e) noexcept {
+            e.next = detail::exchange(list, &e);
+        }
         static envelope* take(letter*& list) noexcept {
             letter* const l = list;
             if (l) list = l->next;
@@ -803,10 +806,10 @@ inline void lane::go_with(request& first, executor& at) noexcept {
 }
 
 inline void lane::read_on(envelope* first) noexcept {
-    time_point since = std::exchange(goes_on_later_, false) ? of.home().now() : never;
+    time_point since = detail::exchange(goes_on_later_, false) ? of.home().now() : never;
     int turns = most_turns;
     for (int budget = 64;;) {  // then others of the executor have their turn
-        envelope* const e = first ? std::exchange(first, nullptr) : of.next_for(*this);
+        envelope* const e = first ? detail::exchange(first, nullptr) : of.next_for(*this);
         const bool several = e && e->how->each && !e->is_tracked;
         if (several) {
             if (!e->how->each(*of.handler_, *this, *e, budget)) return;
@@ -830,7 +833,7 @@ inline void lane::read_on(envelope* first) noexcept {
 
 inline bool lane::has_been_quick(time_point& since) const noexcept {
     const time_point now = of.home().now();
-    return now - std::exchange(since, now) < quick_turn;
+    return now - detail::exchange(since, now) < quick_turn;
 }
 
 inline bool lane::handle(envelope& e) noexcept {
@@ -913,7 +916,7 @@ POSTHASTE_NOINLINE inline bool lane::goes_on() noexcept {
 
 inline void lane::deliver_again() noexcept {
     run = begin_to_read;
-    envelope& e = *std::exchange(to_repeat_, nullptr);
+    envelope& e = *detail::exchange(to_repeat_, nullptr);
     of.again_->leave(*e.tracked(), [] {});
     of.taken();
     if (handle(e)) read_on();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/run/when_all.hpp>
 #include <posthaste/wait/inner_stop.hpp>
 #include <posthaste/wait/timer.hpp>
@@ -65,7 +66,7 @@ public:
         return joint::suspend();
     }
     void close() noexcept {
-        if (std::exchange(stands_, false)) parent_->at->disarm(alarm_);
+        if (detail::exchange(stands_, false)) parent_->at->disarm(alarm_);
         inner_.close();
     }
 

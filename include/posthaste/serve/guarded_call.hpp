@@ -3,6 +3,7 @@
 // long: the way in and the way out are told in one piece.
 
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/crossing.hpp>
 #include <posthaste/serve/direct_call.hpp>
@@ -159,7 +160,7 @@ private:
             const bool slept = nap_->await_resume().has_value();
             nap_.reset();
             time_passes();
-            const bool late = std::exchange(late_, false);
+            const bool late = detail::exchange(late_, false);
             if (!slept || late)
                 n = come_out(fail(
                     failure::because(slept ? code::deadline_exceeded : code::cancelled, effect_,
@@ -267,7 +268,7 @@ public:
 
 private:
     bool start(frame& f, duration allowance, const failure*& why) noexcept override {
-        if (std::exchange(began_, true)) renew();
+        if (detail::exchange(began_, true)) renew();
         if (settings().hedge && hedge()) {
             if (hedged_->begin(f, allowance)) return true;
         } else {
@@ -299,7 +300,7 @@ private:
     POSTHASTE_NOINLINE const failure* finish_otherwise() noexcept {
         if (!hedged_) return keep(attempt_->take(&id_));
         keep(hedged_->take());
-        hedged<M>::destroy(std::exchange(hedged_, nullptr));
+        hedged<M>::destroy(detail::exchange(hedged_, nullptr));
         return *outcome_ ? nullptr : &outcome_->error();
     }
     // Several requests instead of one. False: no memory, and the message is gone.

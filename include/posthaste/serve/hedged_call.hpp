@@ -3,6 +3,7 @@
 // long: how several requests begin and end is told in one piece.
 
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/serve/address.hpp>
@@ -271,7 +272,7 @@ private:
     };
 
     bool start(std::size_t n) noexcept override {
-        called<M>* e = std::exchange(first_, nullptr);
+        called<M>* e = detail::exchange(first_, nullptr);
         if constexpr (std::copy_constructible<M>) {  // of another nobody asks for a second
             if (n != 0) e = make_or_not<called<M>>(copy_);
         }

@@ -3,6 +3,7 @@
 // long: one state machine, all of it under one lock.
 
 #include <posthaste/carry/mailbox.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/owned.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/detail/spin_lock.hpp>
@@ -55,7 +56,7 @@ public:
             const std::unique_lock guard(lock_, std::try_to_lock);
             if (!guard || !box_.claim()) return nullptr;
             got = begin_lane();
-            if (got && lane_for(e, *got) != got) end_lane(*std::exchange(got, nullptr));
+            if (got && lane_for(e, *got) != got) end_lane(*detail::exchange(got, nullptr));
             one_more = !box_.release();
         }
         if (one_more) home().post(comer_);
@@ -144,7 +145,7 @@ private:
                 const std::lock_guard guard(lock_);
                 f = next(one);
                 if (f.message && f.as == found::to_handle && !waits_) taken_by_the_one();
-                if (std::exchange(one.comes, false)) one_more = !box_.release();
+                if (detail::exchange(one.comes, false)) one_more = !box_.release();
             }
             if (one_more) home().post(comer_);
             if (!f.message) return nullptr;
@@ -227,7 +228,7 @@ private:
         std::size_t i = 0;
         while (rows[i].type != &e.type()) ++i;  // only the Ms come here
         bool& asking = detail::this_thread().asking;
-        const bool before = std::exchange(asking, true);
+        const bool before = detail::exchange(asking, true);
         at_key_.store(true, std::memory_order_relaxed);
         key_lane* const at =
             detail::guarded([&] { return &rows[i].lane_of(*this, e, by); },
@@ -248,16 +249,16 @@ private:
         or_else.hash = hash;
         or_else.holds = true;
         if (!or_else.sits) take_slot(or_else);
-        or_else.next = std::exchange(bucket_of(hash), &or_else);
+        or_else.next = detail::exchange(bucket_of(hash), &or_else);
         return or_else;
     }
     void let_go(key_lane& l) noexcept {
         let_go_of_key(l);
-        if (!std::exchange(l.sits, false)) return;
+        if (!detail::exchange(l.sits, false)) return;
         free_slots_.push_back(l.slot);  // there is room: for as many as there are lanes
     }
     void let_go_of_key(key_lane& l) noexcept {
-        if (!std::exchange(l.holds, false)) return;
+        if (!detail::exchange(l.holds, false)) return;
         key_lane** link = &bucket_of(l.hash);
         while (*link != &l) link = &(*link)->next;
         *link = l.next;
@@ -283,11 +284,11 @@ private:
         if (!spare_) make_lane();
         if (!spare_) return nullptr;
         ++at_work_;
-        return std::exchange(spare_, spare_->next);
+        return detail::exchange(spare_, spare_->next);
     }
     void end_lane(key_lane& l) noexcept {
         let_go(l);
-        l.next = std::exchange(spare_, &l);
+        l.next = detail::exchange(spare_, &l);
         --at_work_;
     }
     POSTHASTE_NOINLINE void make_lane() noexcept {
@@ -304,7 +305,7 @@ private:
         free_slots_.reserve(more.size());
         buckets_.swap(more);
         for (key_lane& l : lanes_) {
-            if (l.holds) l.next = std::exchange(bucket_of(l.hash), &l);
+            if (l.holds) l.next = detail::exchange(bucket_of(l.hash), &l);
         }
     }
     key_lane* key_lane_number(std::size_t i) noexcept {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/owned.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/serve/account.hpp>
@@ -162,7 +163,7 @@ public:
     /// Before it is destroyed. After this what keeps dead letters may be gone before it.
     void disown_letters() noexcept {
         endpoint_core* const e = made();
-        if (e && !std::exchange(disowned_, true)) e->disown_letters();
+        if (e && !detail::exchange(disowned_, true)) e->disown_letters();
     }
     /// Apart from what this thread itself is giving up.
     bool idle() const noexcept {

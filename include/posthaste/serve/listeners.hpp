@@ -1,6 +1,7 @@
 // Who listens to one topic, at some moment.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/serve/subscriber.hpp>
@@ -67,10 +68,10 @@ public:
     void move_to(listeners*& list) noexcept {
         if (!to_) return;
         to_->next_ = list;
-        list = std::exchange(to_, nullptr);
+        list = detail::exchange(to_, nullptr);
     }
     static void release_all(listeners* list) noexcept {
-        while (list) const reference last(std::exchange(list, list->next_));
+        while (list) const reference last(detail::exchange(list, list->next_));
     }
 
     reference() noexcept = default;
@@ -79,7 +80,7 @@ public:
     reference(const reference& o) noexcept : to_(o.to_) {
         if (to_) to_->held_.fetch_add(1, std::memory_order_relaxed);
     }
-    reference(reference&& o) noexcept : to_(std::exchange(o.to_, nullptr)) {}
+    reference(reference&& o) noexcept : to_(detail::exchange(o.to_, nullptr)) {}
     reference& operator=(reference o) noexcept { return std::swap(to_, o.to_), *this; }
     ~reference() {
         if (!to_ || to_->held_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;  // (1)

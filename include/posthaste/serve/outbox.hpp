@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/serve/message.hpp>
 #include <posthaste/wait/context.hpp>
@@ -138,7 +139,7 @@ public:
 
     void hold(detail::held_effect& e) noexcept {
         const std::lock_guard guard(lock_);
-        e.before_ = std::exchange(last_, &e);
+        e.before_ = detail::exchange(last_, &e);
     }
 
     // --- for the lane, when the handler has ended ---
@@ -146,15 +147,15 @@ public:
     bool empty() const noexcept { return !last_; }
     void release() noexcept {
         detail::held_effect* first = nullptr;
-        for (auto* e = std::exchange(last_, nullptr); e;) {
-            detail::held_effect* const before = std::exchange(e->before_, first);
-            first = std::exchange(e, before);
+        for (auto* e = detail::exchange(last_, nullptr); e;) {
+            detail::held_effect* const before = detail::exchange(e->before_, first);
+            first = detail::exchange(e, before);
         }
-        while (first) std::exchange(first, first->before_)->release();
+        while (first) detail::exchange(first, first->before_)->release();
     }
     void drop() noexcept {
-        auto* e = std::exchange(last_, nullptr);
-        while (e) std::exchange(e, e->before_)->drop();
+        auto* e = detail::exchange(last_, nullptr);
+        while (e) detail::exchange(e, e->before_)->drop();
     }
 
 private:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/call.hpp>
 #include <posthaste/serve/envelope.hpp>
@@ -62,7 +63,7 @@ public:
 
     /// Gives the place back; nothing, if it is used up.
     void release() noexcept {
-        if (const auto to = std::exchange(to_, nullptr)) where_.to->give_place_back();
+        if (const auto to = detail::exchange(to_, nullptr)) where_.to->give_place_back();
     }
     /// It has a place still.
     explicit operator bool() const noexcept { return to_ != nullptr; }
@@ -144,7 +145,7 @@ public:
 
 private:
     result<permit<M>> take() noexcept {
-        endpoint_core* const at = std::exchange(envelope_->granted, nullptr);
+        endpoint_core* const at = detail::exchange(envelope_->granted, nullptr);
         return permit<M>(to_, address::route{at, envelope_->how});
     }
 

@@ -3,6 +3,7 @@
 
 #include <posthaste/base/clock.hpp>
 #include <posthaste/base/failure.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/serve/queue_watch.hpp>
 #include <posthaste/wait/context.hpp>
 #include <posthaste/wait/home.hpp>
@@ -266,7 +267,7 @@ private:
 
     // How long it has taken at `t`; when first asked, by the coarse clock: to milliseconds.
     duration since_begin(time_point t) noexcept {
-        if (!std::exchange(exact_, true)) began_ = t - (at_->coarse_now() - began_);
+        if (!detail::exchange(exact_, true)) began_ = t - (at_->coarse_now() - began_);
         return t - began_;
     }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/base/failure.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/serve/bus_core.hpp>
 #include <posthaste/serve/listeners.hpp>
 #include <posthaste/serve/message.hpp>
@@ -123,7 +124,7 @@ public:
         bus_core& core = to_.core();
         if (!core.gone.load(std::memory_order_relaxed)) {
             const auto hear = [this](shared_message<M>& m) { return to_.hear(m); };
-            if (!publish(core, hear, std::exchange(message_, nullptr)))
+            if (!publish(core, hear, detail::exchange(message_, nullptr)))
                 core.topics.nobody_heard();  // no memory to find out who listens
         }
         drop();

@@ -1,12 +1,12 @@
 // Lanes for calls that come back to where they came from.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
 
 #include <cstddef>
 #include <deque>
 #include <mutex>
-#include <utility>
 
 namespace posthaste {
 
@@ -39,11 +39,11 @@ public:
             return made;
         }
         ++busy_;
-        return std::exchange(spare_, spare_->next);
+        return detail::exchange(spare_, spare_->next);
     }
     void release(extra_lane& l) noexcept {
         const std::lock_guard guard(lock_);
-        l.next = std::exchange(spare_, &l);
+        l.next = detail::exchange(spare_, &l);
         --busy_;
     }
     /// nullptr: there are not so many.

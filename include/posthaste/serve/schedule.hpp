@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/dead_letters.hpp>
 #include <posthaste/serve/envelope.hpp>
@@ -9,7 +10,6 @@
 
 #include <cstdint>
 #include <mutex>
-#include <utility>
 
 namespace posthaste {
 
@@ -144,7 +144,7 @@ inline bool schedule::cancel(item*& held) noexcept {
     item* i = nullptr;
     {
         const std::lock_guard guard(mutex_);
-        i = std::exchange(held, nullptr);
+        i = detail::exchange(held, nullptr);
         if (!i) return false;
         i->holder_ = nullptr;
         i->cancelled_ = true;
@@ -158,7 +158,7 @@ inline bool schedule::cancel(item*& held) noexcept {
 
 inline void schedule::hand_over(item*& from, item** to) noexcept {
     const std::lock_guard guard(mutex_);
-    item* const i = std::exchange(from, nullptr);
+    item* const i = detail::exchange(from, nullptr);
     if (i) i->holder_ = to;
     if (to) *to = i;
 }
@@ -173,12 +173,12 @@ inline void schedule::close() noexcept {
             i->to_.home.disarm(*i);
             if (i->fired_) continue;
             forget(*i);
-            i->after_ = std::exchange(idle, i);
+            i->after_ = detail::exchange(idle, i);
             if (!i->repeats()) ++given_up_;
         }
     }
     while (idle) {
-        item& i = *std::exchange(idle, idle->after_);
+        item& i = *detail::exchange(idle, idle->after_);
         if (i.repeats()) i.drop();
         else bury(*i.message(), i.to_, code::closed, "it was not due yet");
     }
@@ -233,7 +233,7 @@ inline void schedule::bury(envelope& e, const address& to, code c, detail::liter
 inline void schedule::forget(item& i) noexcept {
     *i.link_ = i.after_;
     if (i.after_) i.after_->link_ = i.link_;
-    if (i.holder_) *std::exchange(i.holder_, nullptr) = nullptr;
+    if (i.holder_) *detail::exchange(i.holder_, nullptr) = nullptr;
 }
 
 }  // namespace posthaste

@@ -3,6 +3,7 @@
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/detail/config.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/call.hpp>
 #include <posthaste/serve/envelope.hpp>
@@ -44,7 +45,7 @@ public:
         : to_(to), message_(e), allowance_(allowance) {}
     send_operation(send_operation&& not_yet) noexcept
         : to_(not_yet.to_),
-          message_(std::exchange(not_yet.message_, nullptr)),
+          message_(detail::exchange(not_yet.message_, nullptr)),
           allowance_(not_yet.allowance_) {}
     POSTHASTE_ALWAYS_INLINE ~send_operation() {
         if (message_) message_->destroy();

@@ -3,6 +3,7 @@
 
 #include <posthaste/carry/mailbox.hpp>
 #include <posthaste/detail/config.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/owned.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
@@ -103,7 +104,7 @@ private:
     envelope* take(lane& by) noexcept override {
         letter* l = nullptr;
         if (&by != &lane_) {
-            l = std::exchange(static_cast<reentry::extra_lane&>(by).first, nullptr);
+            l = detail::exchange(static_cast<reentry::extra_lane&>(by).first, nullptr);
         } else if (evicts_) {
             const std::lock_guard guard(lock_);
             l = box_.take();

@@ -3,6 +3,7 @@
 
 #include <posthaste/detail/cache_line.hpp>
 #include <posthaste/detail/config.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/serve/envelope.hpp>
 
@@ -82,7 +83,7 @@ public:
         m.hold();
     }
     kept_message(kept_message&& o) noexcept
-        : what_(std::exchange(o.what_, nullptr)), let_go_(o.let_go_) {}
+        : what_(detail::exchange(o.what_, nullptr)), let_go_(o.let_go_) {}
     kept_message& operator=(kept_message o) noexcept {
         std::swap(what_, o.what_), std::swap(let_go_, o.let_go_);
         return *this;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/serve/message.hpp>
 #include <posthaste/serve/stream_core.hpp>
 
@@ -188,7 +189,7 @@ public:
     /// It has come to its end, but for destroying it.
     stream_buffer<T>& retire() noexcept {
         buffer_->retire();
-        return *std::exchange(buffer_, nullptr);
+        return *detail::exchange(buffer_, nullptr);
     }
 
 private:
@@ -243,7 +244,7 @@ public:
     using value_type = T;
 
     stream(stream&& other) noexcept
-        : buffer_(std::exchange(other.buffer_, nullptr)), producer_(other.producer_) {}
+        : buffer_(detail::exchange(other.buffer_, nullptr)), producer_(other.producer_) {}
     stream& operator=(stream other) noexcept {
         std::swap(buffer_, other.buffer_);
         std::swap(producer_, other.producer_);

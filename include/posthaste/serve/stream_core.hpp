@@ -1,6 +1,7 @@
 // The two sides of a stream, whatever its values.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/run/promise.hpp>
 #include <posthaste/serve/envelope.hpp>
 #include <posthaste/serve/lane.hpp>
@@ -88,7 +89,7 @@ public:
     /// True: the other side has left before.
     bool leave() noexcept {
         const auto guard = line_.lock();
-        return std::exchange(left_, true);
+        return detail::exchange(left_, true);
     }
 
 protected:
@@ -207,7 +208,7 @@ inline void stream_core::end_producer(cut why) noexcept {
 }
 
 inline void stream_core::wake_producer(bool to_end) noexcept {
-    stream_producer* const p = std::exchange(parked_, nullptr);
+    stream_producer* const p = detail::exchange(parked_, nullptr);
     if (!p) return;
     if (to_end) {
         p->ended_by_ = cut_;
@@ -220,7 +221,7 @@ inline void stream_core::wake_producer(bool to_end) noexcept {
 }
 
 inline void stream_core::give_up() noexcept {
-    if (std::exchange(gone_, true)) return;
+    if (detail::exchange(gone_, true)) return;
     lane* to_ask = nullptr;
     {
         const auto guard = line_.lock();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/run/task.hpp>
 #include <posthaste/serve/bus_core.hpp>
 #include <posthaste/serve/subscriber.hpp>
@@ -68,8 +69,8 @@ public:
     subscription() noexcept = default;  ///< of nothing
     subscription(subscription&& o) noexcept
         : core_(std::move(o.core_)),
-          who_(std::exchange(o.who_, nullptr)),
-          ended_(std::exchange(o.ended_, true)) {}
+          who_(detail::exchange(o.who_, nullptr)),
+          ended_(detail::exchange(o.ended_, true)) {}
     subscription& operator=(subscription o) noexcept {
         std::swap(core_, o.core_), std::swap(who_, o.who_), std::swap(ended_, o.ended_);
         return *this;
@@ -82,7 +83,7 @@ public:
 
     /// Errors     rejected: it has unsubscribed before, or is of nothing. closed: the bus is gone.
     result<void> unsubscribe() noexcept {
-        if (std::exchange(ended_, true)) return not_subscribed();
+        if (detail::exchange(ended_, true)) return not_subscribed();
         if (!who_->end(false)) return detail::failure_at(name(), code::closed);
         return {};
     }
@@ -91,14 +92,14 @@ public:
     /// Errors     as unsubscribe(); cancelled: it goes on without being awaited.
     template <typename Account = account>
     [[nodiscard]] task<result<Account>> finish() {
-        if (std::exchange(ended_, true)) return refuse<Account>(not_subscribed());
+        if (detail::exchange(ended_, true)) return refuse<Account>(not_subscribed());
         static_cast<void>(who_->end(true));
         return wait_for<Account>(core_, hold(*who_));
     }
     /// It lasts until the bus ends. This is of nothing then.
     void keep() noexcept {
         ended_ = true;
-        if (who_) std::exchange(who_, nullptr)->let_go();
+        if (who_) detail::exchange(who_, nullptr)->let_go();
         core_.reset();
     }
 
@@ -120,7 +121,7 @@ private:
     class hold {
     public:
         explicit hold(subscriber& s) noexcept : who(&s) { s.hold_once(); }
-        hold(hold&& o) noexcept : who(std::exchange(o.who, nullptr)) {}
+        hold(hold&& o) noexcept : who(detail::exchange(o.who, nullptr)) {}
         ~hold() {
             if (who) who->let_go();
         }

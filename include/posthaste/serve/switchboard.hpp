@@ -4,6 +4,7 @@
 
 #include <posthaste/carry/topic_tree.hpp>
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/hash_table.hpp>
 #include <posthaste/detail/owned.hpp>
 #include <posthaste/serve/account.hpp>
@@ -82,7 +83,7 @@ public:
 
     void join(topic_line& l) noexcept {
         const std::lock_guard guard(mutex_);
-        l.after = std::exchange(lines_, &l);
+        l.after = detail::exchange(lines_, &l);
         if (l.after) l.after->before = &l;
         ++line_count_;
     }
@@ -119,7 +120,7 @@ public:
         found = find(type, topic);
         topic_line& l = line_for(type, topic);
         const std::lock_guard locked(l.lock);
-        old = std::exchange(l.seen, {});
+        old = detail::exchange(l.seen, {});
         detail::guarded([&] { l.topic.assign(topic), l.type = &type, l.seen = found; },
                         [&](const std::exception_ptr&) { l.type = nullptr; });
         return found;
@@ -300,7 +301,7 @@ private:
         }
         auto found = find(*l.type, l.topic);
         const std::lock_guard guard(l.lock);
-        old = std::exchange(l.seen, found);
+        old = detail::exchange(l.seen, found);
         return found;
     }
     listeners::reference find(const detail::message_type& type, std::string_view topic) noexcept {

@@ -1,13 +1,13 @@
 // Those whose message waits for room in a full queue.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/serve/envelope.hpp>
 
 #include <atomic>
 #include <cstddef>
 #include <mutex>
-#include <utility>
 
 namespace posthaste {
 
@@ -70,11 +70,11 @@ public:
         {
             const std::lock_guard guard(lock_);
             shut_ = true;
-            all = std::exchange(first_, nullptr);
+            all = detail::exchange(first_, nullptr);
             last_ = nullptr;
             for (letter* l = all; l; l = l->next) gone(static_cast<envelope&>(*l));
         }
-        while (all) refuse(static_cast<envelope&>(*std::exchange(all, all->next)));
+        while (all) refuse(static_cast<envelope&>(*detail::exchange(all, all->next)));
     }
 
 private:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/wait/waiter_list.hpp>
 
 #include <coroutine>
@@ -30,11 +31,11 @@ public:
     /// The right to go on; gives itself back.
     class [[nodiscard]] permit {
     public:
-        permit(permit&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+        permit(permit&& other) noexcept : of_(detail::exchange(other.of_, nullptr)) {}
         permit& operator=(permit other) noexcept { return std::swap(of_, other.of_), *this; }
         ~permit() { release(); }
         void release() noexcept {
-            if (of_) std::exchange(of_, nullptr)->give_back();
+            if (of_) detail::exchange(of_, nullptr)->give_back();
         }
 
     private:
@@ -73,7 +74,7 @@ private:
                                  [&s = semaphore_] { return s.take(); });
         }
         result<permit> await_resume() noexcept {
-            if (std::exchange(done_, true) || !waiter_.woken()) return failure(code::cancelled);
+            if (detail::exchange(done_, true) || !waiter_.woken()) return failure(code::cancelled);
             return permit(semaphore_);
         }
         ~acquiring() {  // a frame destroyed between being handed the permit and going on

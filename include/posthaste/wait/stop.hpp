@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/detail/assert.hpp>
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/detail/this_thread.hpp>
 
@@ -160,7 +161,7 @@ public:
     }
     /// Afterwards the function neither runs nor will, unless it is what calls this.
     void disarm() noexcept {
-        if (source_) std::exchange(source_, nullptr)->remove(*this);
+        if (source_) detail::exchange(source_, nullptr)->remove(*this);
     }
 
 private:

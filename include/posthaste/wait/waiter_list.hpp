@@ -1,11 +1,11 @@
 // Coroutines that stand in line, and may give up.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/wait/frame.hpp>
 
 #include <mutex>
-#include <utility>
 
 namespace posthaste {
 
@@ -108,7 +108,7 @@ inline bool waiter_list::wake_first() noexcept {
 }
 
 inline void waiter_list::append(waiter& w) noexcept {
-    w.before_ = std::exchange(last_, &w);
+    w.before_ = detail::exchange(last_, &w);
     w.next_ = nullptr;
     (w.before_ ? w.before_->next_ : first_) = &w;
 }
