@@ -4,6 +4,7 @@
 #include <posthaste/carry/topic.hpp>
 #include <posthaste/detail/exceptions.hpp>
 #include <posthaste/detail/exchange.hpp>
+#include <posthaste/detail/fixed_array.hpp>
 #include <posthaste/detail/hash_table.hpp>
 #include <posthaste/detail/owned.hpp>
 
@@ -14,7 +15,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace posthaste {
 
@@ -150,8 +150,8 @@ private:
         }
     }
     void grow() {
-        std::vector<leaf*> old(std::max<std::size_t>(8, 2 * table_.size()));
-        old.swap(table_);
+        detail::fixed_array<leaf*> more(std::max<std::size_t>(8, 2 * table_.size()));
+        const auto old = detail::exchange(table_, std::move(more));
         for (leaf* next : old) {
             while (next) {
                 leaf& l = *detail::exchange(next, next->other_);
@@ -225,7 +225,7 @@ private:
 
     node root_;
     detail::hash_table<node> nodes_;  // but the root
-    std::vector<leaf*> table_;  // of the first of each chain
+    detail::fixed_array<leaf*> table_;  // of the first of each chain
     std::size_t patterns_ = 0;  // in it
 };
 

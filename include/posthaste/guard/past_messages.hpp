@@ -8,7 +8,6 @@
 #include <posthaste/wait/event.hpp>
 
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -25,13 +24,15 @@ namespace posthaste {
 /// Cost       a lock and a hash look-up; recycled memory for each message that is remembered.
 template <typename Key, typename Reply>
 class past_messages {
+    struct entry;
+    using known = std::pair<const Key, entry>;
     struct entry {
         std::optional<result<Reply>> reply;  // none: it is being handled
         std::shared_ptr<event> over;  // if somebody waits for that
         time_point until{};
         bool is_handled = false;  // or was
+        known* next = nullptr;  // to have ended
     };
-    using known = std::pair<const Key, entry>;
 
 public:
     past_messages(duration window, std::size_t most) noexcept : window_(window), most_(most) {}
@@ -94,15 +95,11 @@ private:
             const std::lock_guard guard(lock_);
             entry& e = k.second;
             auto waited_for = std::move(e.over);
-            const bool kept =
-                detail::guarded([&] { return order_.push_back(&k), e.reply.emplace(r), true; },
-                                [](const std::exception_ptr&) { return false; });
             e.until = saturating_add(now, window_);
-            if (!kept) {  // no memory: as if it never came
-                if (!order_.empty() && order_.back() == &k) order_.pop_back();
-                e.reply.reset();
-                take_out(k);
-            }
+            const bool kept = detail::guarded([&] { return e.reply.emplace(r), true; },
+                                              [](const std::exception_ptr&) { return false; });
+            if (kept) put_last(k);
+            else take_out(k);  // no memory: as if it never came
             detail::guarded([&] { forget(now); }, [](const std::exception_ptr&) {});
             return waited_for;
         }();
@@ -123,13 +120,18 @@ private:
         detail::guarded([&] { known_.erase(known_.find(k.first)); },
                         [](const std::exception_ptr&) {});
     }
-    // order_ is that in which they ended, and so that of `until`.
+    void put_last(known& k) noexcept {
+        (first_ ? last_->second.next : first_) = &k;
+        last_ = &k;
+        ++ended_;
+    }
     void forget(time_point now) {
-        while (!order_.empty()) {
-            const known& oldest = *order_.front();
-            if (order_.size() <= most_ && now < oldest.second.until) return;
-            const auto where = known_.find(oldest.first);
-            order_.pop_front();
+        while (first_) {
+            const entry& oldest = first_->second;
+            if (ended_ <= most_ && now < oldest.until) return;
+            const auto where = known_.find(first_->first);
+            first_ = oldest.next;
+            --ended_;
             known_.erase(where);
         }
     }
@@ -141,7 +143,9 @@ private:
     const std::size_t most_;
     mutable std::mutex lock_;  // guards all below
     std::unordered_map<Key, entry, std::hash<Key>, std::equal_to<Key>, recycled<known>> known_;
-    std::deque<known*, recycled<known*>> order_;  // of those that have ended
+    // Those that have ended, in that order, and so that of `until`.
+    known *first_ = nullptr, *last_ = nullptr;  // last_: if there is a first
+    std::size_t ended_ = 0;
 };
 
 }  // namespace posthaste

@@ -2,12 +2,12 @@
 #pragma once
 
 #include <posthaste/base/clock.hpp>
+#include <posthaste/detail/fixed_array.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <vector>
 
 namespace posthaste::detail {
 
@@ -77,7 +77,7 @@ private:
         return nullptr;
     }
 
-    std::vector<slot> slots_;
+    fixed_array<slot> slots_;
     std::uint64_t tickets_ = 0;
     std::size_t well_ = 0, ill_ = 0;
 };

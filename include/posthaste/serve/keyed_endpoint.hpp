@@ -4,9 +4,11 @@
 
 #include <posthaste/carry/mailbox.hpp>
 #include <posthaste/detail/exchange.hpp>
+#include <posthaste/detail/fixed_array.hpp>
 #include <posthaste/detail/owned.hpp>
 #include <posthaste/detail/recycler.hpp>
 #include <posthaste/detail/spin_lock.hpp>
+#include <posthaste/detail/steady_list.hpp>
 #include <posthaste/detail/this_thread.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
 
@@ -15,7 +17,6 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -206,6 +207,7 @@ private:
     bool enter(key_lane& at) noexcept {
         if (order_.size() >= tidy_at_) {
             std::erase_if(order_, [](const entry& e) { return e.over(); });
+            oldest_ = 0;
             tidy_at_ = std::max<std::size_t>(64, 2 * order_.size());
         }
         return detail::guarded(
@@ -296,15 +298,16 @@ private:
             [&] {
                 if (lanes_.size() >= buckets_.size()) grow();
                 const std::lock_guard guard(lanes_lock_);
-                spare_ = &lanes_.emplace_back(*this, static_cast<std::uint32_t>(lanes_.size()));
+                spare_ = &lanes_.add(*this, static_cast<std::uint32_t>(lanes_.size()));
             },
             [](const std::exception_ptr&) {});
     }
     void grow() {
-        std::vector<key_lane*> more(std::max<std::size_t>(16, 2 * buckets_.size()));
+        detail::fixed_array<key_lane*> more(std::max<std::size_t>(16, 2 * buckets_.size()));
         free_slots_.reserve(more.size());
-        buckets_.swap(more);
-        for (key_lane& l : lanes_) {
+        buckets_ = std::move(more);
+        for (std::size_t i = 0; i != lanes_.size(); ++i) {
+            key_lane& l = lanes_[i];
             if (l.holds) l.next = detail::exchange(bucket_of(l.hash), &l);
         }
     }
@@ -322,11 +325,10 @@ private:
             if (detail::this_thread().asking) return nullptr;
             guard.lock();
         }
-        while (!order_.empty() && order_.front().over()) order_.pop_front();
-        if (order_.empty()) return box_.idle() ? nullptr : static_cast<envelope*>(box_.take());
-        key_lane& from = *order_.front().where;
-        order_.pop_front();
-        return pop(from);
+        while (oldest_ != order_.size() && order_[oldest_].over()) ++oldest_;
+        if (oldest_ == order_.size())
+            return box_.idle() ? nullptr : static_cast<envelope*>(box_.take());
+        return pop(*order_[oldest_].where);
     }
     void shut() noexcept override { box_.shut(); }
 
@@ -343,11 +345,12 @@ private:
     key_lane* spare_ = nullptr;
     std::uint32_t slots_ = 0;  // as many as there ever were keys at work at a time
     std::vector<std::uint32_t> free_slots_;
-    std::vector<key_lane*> buckets_;  // 16, 32, ... of the lanes that hold keys
-    std::deque<entry, detail::recycling_allocator<entry>> order_;
+    detail::fixed_array<key_lane*> buckets_;  // 16, 32, ... of the lanes that hold keys
+    std::vector<entry, detail::recycling_allocator<entry>> order_;
+    std::size_t oldest_ = 0;  // in order_: those before are over
     std::size_t tidy_at_ = 64;
     std::mutex lanes_lock_;
-    std::deque<key_lane> lanes_;  // guarded by lanes_lock_ too; nobody takes away
+    detail::steady_list<key_lane> lanes_;  // guarded by lanes_lock_ too; nobody takes away
     comer comer_{*this};
 };
 

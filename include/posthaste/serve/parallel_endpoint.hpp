@@ -3,18 +3,18 @@
 
 #include <posthaste/carry/work_queue.hpp>
 #include <posthaste/detail/config.hpp>
+#include <posthaste/detail/fixed_array.hpp>
 #include <posthaste/detail/owned.hpp>
+#include <posthaste/detail/steady_list.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
 
 #include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <string>
 #include <thread>
 #include <utility>
-#include <vector>
 
 namespace posthaste {
 
@@ -30,7 +30,7 @@ public:
           free_((mode.count() + 63) / 64) {
         count_at(queue_.counts());
         for (std::size_t i = 0; i != mode.count(); ++i) {
-            lanes_.emplace_back(*this, i);
+            lanes_.add(*this, i);
             free_[i / 64].fetch_or(bit(i), std::memory_order_relaxed);
         }
     }
@@ -55,7 +55,7 @@ public:
         return c.count(*this) >= lanes_.size();
     }
     void for_each_lane(void* with, void (*f)(void*, lane&)) override {
-        for (lane& l : lanes_) f(with, l);
+        for (std::size_t i = 0; i != lanes_.size(); ++i) f(with, lanes_[i]);
     }
     const lane* lane_number(std::size_t i) noexcept override {
         return i < lanes_.size() ? &lanes_[i] : nullptr;
@@ -131,8 +131,8 @@ private:
     // (1) releases what was done on the lane to (2), which acquires it.
     const bool waits_;  // when it is full
     work_queue queue_;
-    std::vector<std::atomic<std::uint64_t>> free_;
-    std::deque<numbered_lane> lanes_;
+    detail::fixed_array<std::atomic<std::uint64_t>> free_;
+    detail::steady_list<numbered_lane> lanes_;
 };
 
 }  // namespace posthaste

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <posthaste/detail/exchange.hpp>
+#include <posthaste/detail/steady_list.hpp>
 #include <posthaste/serve/endpoint_core.hpp>
 
 #include <cstddef>
-#include <deque>
 #include <mutex>
 
 namespace posthaste {
@@ -31,9 +31,7 @@ public:
         if (shut_) return nullptr;
         if (!spare_) {
             extra_lane* const made = detail::guarded(
-                [&] {
-                    return &all_.emplace_back(of_, static_cast<std::uint32_t>(all_.size() + 1));
-                },
+                [&] { return &all_.add(of_, static_cast<std::uint32_t>(all_.size() + 1)); },
                 [](const std::exception_ptr&) -> extra_lane* { return nullptr; });
             if (made) ++busy_;
             return made;
@@ -67,7 +65,7 @@ public:
 private:
     endpoint_core& of_;
     mutable std::mutex lock_;  // guards all below
-    std::deque<extra_lane> all_;
+    detail::steady_list<extra_lane> all_;
     extra_lane* spare_ = nullptr;
     std::size_t busy_ = 0;
     bool shut_ = false;
