@@ -3,21 +3,21 @@
 
 #include <posthaste/base/failure.hpp>
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/fixed_array.hpp>
 #include <posthaste/detail/owned.hpp>
+#include <posthaste/detail/shared_list.hpp>
 #include <posthaste/serve/envelope.hpp>
 #include <posthaste/serve/shared_message.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace posthaste {
 
@@ -61,6 +61,7 @@ public:
 
 private:
     friend class dead_letters;
+    friend detail::shared_list<dead_letter>;
     struct destroyer {
         void operator()(envelope* e) const noexcept { e->destroy(); }
     };
@@ -94,6 +95,7 @@ private:
     content envelope_;
     unsigned attempts_;
     bool intact_;
+    std::shared_ptr<dead_letter> next_;  // of those that are kept
 };
 
 /// Keeps the latest dead letters of a bus, until it is destroyed, and tells somebody of each.
@@ -168,9 +170,9 @@ public:
         return hook_failures_;
     }
     void clear() noexcept {
-        std::list<shared_letter> gone;  // destroyed after the lock is given back
+        detail::shared_list<dead_letter> gone;  // destroyed after the lock is given back
         const std::lock_guard guard(mutex_);
-        gone.swap(kept_);
+        gone.append(kept_);
     }
 
     // --- for endpoints ---
@@ -179,33 +181,33 @@ public:
     void put(envelope& e, std::string_view endpoint, takes_letters* from, failure reason,
              time_point now, bool intact) noexcept {
         dead_letter::content content(&e);
-        std::list<shared_letter> letter, gone;  // destroyed after the lock is given back
-        std::shared_ptr<dead_letter> made;
+        shared_letter made, gone;  // destroyed after the lock is given back
         detail::guarded(
             [&] {
                 made.reset(new dead_letter(std::move(content), endpoint, from, std::move(reason),
                                            now, intact));
-                letter.push_back(made);
             },
             [](const std::exception_ptr&) {});
         {
             const std::lock_guard guard(mutex_);
             ++total_;
-            if (!letter.empty()) made->number_ = total_;
+            if (made) made->number_ = total_;
         }
-        if (!letter.empty()) tell(*made);
+        if (!made) return;
+        tell(*made);
         const std::lock_guard guard(mutex_);
         if (ended_) return;
-        kept_.splice(kept_.end(), letter);
-        if (kept_.size() > capacity_) gone.splice(gone.end(), kept_, kept_.begin());
+        kept_.add(std::move(made));
+        if (kept_.size() > capacity_) gone = kept_.take([](dead_letter&) { return true; });
     }
 
     /// An endpoint goes.
     void forget(const takes_letters& from) noexcept {
         const std::lock_guard looking(looking_);
         const std::lock_guard guard(mutex_);
-        for (const shared_letter& l : kept_)
+        kept_.for_each([&](const shared_letter& l) {
             if (l->from_ == &from) l->from_ = nullptr;
+        });
     }
 
     /// The bus is gone: what is here may hold clients of it, and so the bus itself. Nothing is kept
@@ -221,22 +223,21 @@ public:
     }
 
 private:
-    std::vector<shared_letter> all() const {
+    detail::fixed_array<shared_letter> all() const {
         const std::lock_guard guard(mutex_);
-        return {kept_.begin(), kept_.end()};
+        detail::fixed_array<shared_letter> all(kept_.size());
+        shared_letter* to = all.begin();
+        kept_.for_each([&](const shared_letter& l) { *to++ = l; });
+        return all;
     }
-    shared_letter kept(std::uint64_t number) const noexcept {
+    shared_letter kept(std::uint64_t number) noexcept {
         const std::lock_guard guard(mutex_);
-        for (const shared_letter& l : kept_)
-            if (l->number_ == number) return l;
-        return nullptr;
+        return kept_.get([&](const dead_letter& l) { return l.number_ == number; });
     }
     void forget(std::uint64_t number) noexcept {
-        std::list<shared_letter> gone;  // destroyed after the lock is given back
+        shared_letter gone;  // destroyed after the lock is given back
         const std::lock_guard guard(mutex_);
-        for (auto l = kept_.begin(); l != kept_.end(); ++l) {
-            if ((*l)->number_ == number) return gone.splice(gone.end(), kept_, l);
-        }
+        gone = kept_.take([&](const dead_letter& l) { return l.number_ == number; });
     }
     static result<void> send_again(dead_letter& l) noexcept {
         if (!l.envelope_ || !l.intact_)
@@ -272,7 +273,7 @@ private:
 
     mutable std::recursive_mutex looking_;  // before mutex_: held while letters are looked at
     mutable std::mutex mutex_;  // guards all below
-    std::list<shared_letter> kept_;
+    detail::shared_list<dead_letter> kept_;
     std::shared_ptr<const hook> hook_;
     std::size_t capacity_;
     std::uint64_t total_ = 0;
