@@ -3,6 +3,7 @@
 
 #include <posthaste/detail/config.hpp>
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/make_shared.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/guard/breaker_options.hpp>
 #include <posthaste/guard/in_range.hpp>
@@ -120,9 +121,9 @@ private:
 inline circuit_breaker::circuit_breaker(breaker_options o)
     : options_(std::move(o)),
       timed_(options_.slow != forever),
-      too_slow_(std::make_shared<const failure>(failure::because(
+      too_slow_(detail::make_shared<const failure>(failure::because(
           code::deadline_exceeded, effect::complete, "a call took longer than `slow`"))),
-      no_answer_(std::make_shared<const failure>(failure::because(
+      no_answer_(detail::make_shared<const failure>(failure::because(
           code::deadline_exceeded, effect::unknown, "a probe did not end in its time"))),
       window_(options_.window),
       probes_(std::clamp(options_.probes, 1, 100)),
@@ -234,7 +235,7 @@ inline bool circuit_breaker::is_bad(const outcome_window::totals& t) const noexc
 
 inline auto circuit_breaker::keep(const failure* why) const noexcept -> cause {
     if (!why) return too_slow_;
-    return guarded([&] { return cause(std::make_shared<const failure>(*why)); },
+    return guarded([&] { return cause(detail::make_shared<const failure>(*why)); },
                    [](const auto&) { return cause(); });  // no memory: no cause
 }
 

@@ -1,6 +1,7 @@
 // Asks once more what takes longer than usual.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/make_shared.hpp>
 #include <posthaste/guard/budget.hpp>
 #include <posthaste/guard/in_range.hpp>
 #include <posthaste/guard/latency_window.hpp>
@@ -135,7 +136,7 @@ public:
     static constexpr bool repeats = true;
     static constexpr bool hedges = true;
 
-    explicit hedge(const hedge_options& o = {}) : core_(std::make_shared<detail::hedging>(o)) {}
+    explicit hedge(const hedge_options& o = {}) : core_(detail::make_shared<detail::hedging>(o)) {}
 
     void apply(call_settings& s) const {
         s.hedge = core_;

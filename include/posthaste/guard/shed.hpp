@@ -1,6 +1,7 @@
 // Calls are refused when their queue grows old.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/make_shared.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/guard/in_range.hpp>
 #include <posthaste/guard/queue_age.hpp>
@@ -100,12 +101,12 @@ private:
 /// Cost       nothing for a call that does not queue; for others a clock and a short lock.
 class shed {
 public:
-    explicit shed(const shed_options& o = {}) : state_(std::make_shared<detail::shedding>(o)) {}
+    explicit shed(const shed_options& o = {}) : state_(detail::make_shared<detail::shedding>(o)) {}
 
     void apply(call_settings& s) const {
         if (!s.watch) s.watch = state_;
         else if (!s.watch->asks(*state_))
-            s.watch = std::make_shared<detail::both_watch>(std::move(s.watch), state_);
+            s.watch = detail::make_shared<detail::both_watch>(std::move(s.watch), state_);
     }
 
     /// As it was when the last call left the queue.

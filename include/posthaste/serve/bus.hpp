@@ -4,6 +4,7 @@
 
 #include <posthaste/base/name.hpp>
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/make_shared.hpp>
 #include <posthaste/detail/owned.hpp>
 #include <posthaste/run/sync_wait.hpp>
 #include <posthaste/serve/account.hpp>
@@ -225,9 +226,9 @@ private:
     std::shared_ptr<bus_core> core_;
 };
 
-inline bus::bus(bus_options options) : core_(std::make_shared<bus_core>(options, nullptr)) {}
+inline bus::bus(bus_options options) : core_(detail::make_shared<bus_core>(options, nullptr)) {}
 inline bus::bus(executor& on, bus_options options)
-    : core_(std::make_shared<bus_core>(options, &on)) {}
+    : core_(detail::make_shared<bus_core>(options, &on)) {}
 
 inline executor& bus::home() const noexcept { return core_->home; }
 inline dead_letters& bus::dead_letters() noexcept { return core_->dead; }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <posthaste/base/result.hpp>
+#include <posthaste/detail/make_shared.hpp>
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/call.hpp>
 #include <posthaste/serve/guarded_call.hpp>
@@ -69,7 +70,8 @@ public:
     client(std::shared_ptr<const address> to, call_settings settings)
         : to_(std::move(to)), deadline_(settings.deadline) {
         if (!settings.layers.empty() || settings.watch || settings.hedge)
-            policies_ = std::make_shared<const call_settings>(detail::parted(std::move(settings)));
+            policies_ =
+                detail::make_shared<const call_settings>(detail::parted(std::move(settings)));
     }
 
     const std::string& name() const noexcept { return to_->name; }

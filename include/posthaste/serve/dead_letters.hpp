@@ -4,6 +4,7 @@
 #include <posthaste/base/failure.hpp>
 #include <posthaste/base/result.hpp>
 #include <posthaste/detail/fixed_array.hpp>
+#include <posthaste/detail/make_shared.hpp>
 #include <posthaste/detail/owned.hpp>
 #include <posthaste/detail/shared_list.hpp>
 #include <posthaste/serve/envelope.hpp>
@@ -113,7 +114,7 @@ public:
 
     /// Called for each dead letter, before it is kept. What it throws is dropped, and counted.
     void on_letter(hook h) {
-        auto shared = std::make_shared<const hook>(std::move(h));
+        auto shared = detail::make_shared<const hook>(std::move(h));
         const std::lock_guard guard(mutex_);
         hook_ = std::move(shared);
     }

@@ -4,6 +4,7 @@
 #include <posthaste/base/clock.hpp>
 #include <posthaste/base/failure.hpp>
 #include <posthaste/detail/exchange.hpp>
+#include <posthaste/detail/make_shared.hpp>
 #include <posthaste/serve/queue_watch.hpp>
 #include <posthaste/wait/context.hpp>
 #include <posthaste/wait/home.hpp>
@@ -171,7 +172,7 @@ inline call_settings parted(call_settings all) {
     while (all.layers.size() != all.hedged_from) all.layers.pop_back();
     inner.watch = all.watch;
     if (!inner.layers.empty() || inner.watch)
-        all.inner = std::make_shared<const call_settings>(std::move(inner));
+        all.inner = detail::make_shared<const call_settings>(std::move(inner));
     return all;
 }
 
