@@ -1,11 +1,11 @@
 // A limit of calls in flight that finds itself.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/shared_as.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/guard/limit_finder.hpp>
 #include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
-#include <posthaste/serve/shared_layer.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -102,7 +102,7 @@ public:
     std::uint64_t refused() const noexcept { return core_->refused(); }
 
 private:
-    detail::shared_layer<detail::adapting_limit> core_;
+    detail::shared_as<layer, detail::adapting_limit> core_;
 };
 
 template <>

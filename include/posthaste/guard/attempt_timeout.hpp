@@ -1,10 +1,10 @@
 // How long one attempt may take.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/shared_as.hpp>
 #include <posthaste/guard/in_range.hpp>
 #include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
-#include <posthaste/serve/shared_layer.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -49,7 +49,7 @@ public:
     void apply(call_settings& s) const { s.layers.push_back(core_); }
 
 private:
-    detail::shared_layer<detail::shorter_attempts> core_;
+    detail::shared_as<layer, detail::shorter_attempts> core_;
 };
 
 template <>

@@ -1,10 +1,10 @@
 // Keeps callers away from a callee that fails.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/shared_as.hpp>
 #include <posthaste/guard/circuit_breaker.hpp>
 #include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
-#include <posthaste/serve/shared_layer.hpp>
 
 #include <optional>
 #include <utility>
@@ -52,7 +52,7 @@ public:
     void close() noexcept { core_->change(circuit::closed); }
 
 private:
-    detail::shared_layer<detail::circuit_breaker> core_;
+    detail::shared_as<layer, detail::circuit_breaker> core_;
 };
 
 template <>

@@ -1,11 +1,11 @@
 // How many calls may be made more than callers ask for.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/shared_as.hpp>
 #include <posthaste/guard/in_range.hpp>
 #include <posthaste/guard/outcome_window.hpp>
 #include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
-#include <posthaste/serve/shared_layer.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -120,7 +120,7 @@ public:
     std::uint64_t refused() const noexcept { return core_->refused(); }
 
 private:
-    detail::shared_layer<detail::spare_account> core_;
+    detail::shared_as<layer, detail::spare_account> core_;
 };
 
 template <>

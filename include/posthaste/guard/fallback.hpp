@@ -3,9 +3,9 @@
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/shared_as.hpp>
 #include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
-#include <posthaste/serve/shared_layer.hpp>
 
 #include <concepts>
 #include <exception>
@@ -98,7 +98,7 @@ public:
     void apply(call_settings& s) const { s.layers.push_back(core_); }
 
 private:
-    detail::shared_layer<detail::substitution<F>> core_;
+    detail::shared_as<layer, detail::substitution<F>> core_;
 };
 
 template <typename F>

@@ -1,7 +1,7 @@
 // Asks once more what takes longer than usual.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <posthaste/detail/make_shared.hpp>
+#include <posthaste/detail/shared_as.hpp>
 #include <posthaste/guard/budget.hpp>
 #include <posthaste/guard/in_range.hpp>
 #include <posthaste/guard/latency_window.hpp>
@@ -12,7 +12,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <memory>
+#include <utility>
 
 namespace posthaste {
 
@@ -136,7 +136,7 @@ public:
     static constexpr bool repeats = true;
     static constexpr bool hedges = true;
 
-    explicit hedge(const hedge_options& o = {}) : core_(detail::make_shared<detail::hedging>(o)) {}
+    explicit hedge(const hedge_options& o = {}) : core_(std::in_place, o) {}
 
     void apply(call_settings& s) const {
         s.hedge = core_;
@@ -152,7 +152,7 @@ public:
     std::uint64_t won() const noexcept { return core_->won(); }
 
 private:
-    std::shared_ptr<detail::hedging> core_;
+    detail::shared_as<hedger, detail::hedging> core_;
 };
 
 }  // namespace posthaste

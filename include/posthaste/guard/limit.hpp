@@ -2,10 +2,10 @@
 #pragma once
 
 #include <posthaste/detail/config.hpp>
+#include <posthaste/detail/shared_as.hpp>
 #include <posthaste/guard/in_range.hpp>
 #include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
-#include <posthaste/serve/shared_layer.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -80,7 +80,7 @@ public:
     std::uint64_t refused() const noexcept { return core_->refused(); }
 
 private:
-    detail::shared_layer<detail::calls_in_flight> core_;
+    detail::shared_as<layer, detail::calls_in_flight> core_;
 };
 
 template <>

@@ -1,10 +1,10 @@
 // How many calls a second a client makes.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/shared_as.hpp>
 #include <posthaste/guard/in_range.hpp>
 #include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
-#include <posthaste/serve/shared_layer.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -111,7 +111,7 @@ public:
     std::uint64_t refused() const noexcept { return core_->refused(); }
 
 private:
-    detail::shared_layer<detail::call_rate> core_;
+    detail::shared_as<layer, detail::call_rate> core_;
 };
 
 template <>

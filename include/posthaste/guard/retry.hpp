@@ -1,11 +1,11 @@
 // Calls once more what failed.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/shared_as.hpp>
 #include <posthaste/guard/budget.hpp>
 #include <posthaste/guard/in_range.hpp>
 #include <posthaste/serve/express.hpp>
 #include <posthaste/serve/policy.hpp>
-#include <posthaste/serve/shared_layer.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -113,7 +113,7 @@ public:
     }
 
 private:
-    detail::shared_layer<detail::repetition> core_;
+    detail::shared_as<layer, detail::repetition> core_;
 };
 
 template <>

@@ -1,7 +1,7 @@
 // Calls are refused when their queue grows old.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <posthaste/detail/make_shared.hpp>
+#include <posthaste/detail/shared_as.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/guard/in_range.hpp>
 #include <posthaste/guard/queue_age.hpp>
@@ -101,12 +101,14 @@ private:
 /// Cost       nothing for a call that does not queue; for others a clock and a short lock.
 class shed {
 public:
-    explicit shed(const shed_options& o = {}) : state_(detail::make_shared<detail::shedding>(o)) {}
+    explicit shed(const shed_options& o = {}) : state_(std::in_place, o) {}
 
     void apply(call_settings& s) const {
-        if (!s.watch) s.watch = state_;
-        else if (!s.watch->asks(*state_))
-            s.watch = detail::make_shared<detail::both_watch>(std::move(s.watch), state_);
+        const std::shared_ptr<queue_watch>& mine = state_;
+        if (!s.watch) s.watch = mine;
+        else if (!s.watch->asks(*mine))
+            s.watch = detail::shared_as<queue_watch, detail::both_watch>(std::in_place,
+                                                                         std::move(s.watch), mine);
     }
 
     /// As it was when the last call left the queue.
@@ -115,7 +117,7 @@ public:
     std::uint64_t refused() const noexcept { return state_->refused(); }
 
 private:
-    std::shared_ptr<detail::shedding> state_;
+    detail::shared_as<queue_watch, detail::shedding> state_;
 };
 
 }  // namespace posthaste

@@ -4,9 +4,9 @@
 #include <posthaste/base/clock.hpp>
 #include <posthaste/base/failure.hpp>
 #include <posthaste/detail/exceptions.hpp>
+#include <posthaste/detail/shared_as.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/serve/policy.hpp>
-#include <posthaste/serve/shared_layer.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -189,7 +189,7 @@ private:
         fault_counts counts_;
     };
 
-    detail::shared_layer<state> state_;
+    detail::shared_as<layer, state> state_;
 };
 
 }  // namespace posthaste

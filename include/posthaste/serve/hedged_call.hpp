@@ -32,6 +32,7 @@ class hedger {
 public:
     static constexpr unsigned most_attempts = 5;  ///< at a call
 
+    virtual ~hedger() = default;
     /// A call begins. So long it waits before each further request; forever: there is none.
     virtual duration begin(passage& p, time_point now) noexcept = 0;
     /// In all, for one call.
@@ -45,9 +46,6 @@ public:
     virtual time_point alone_until() const noexcept = 0;
     /// A request that was not the first was the first to be answered.
     virtual void helped() noexcept = 0;
-
-protected:
-    ~hedger() = default;
 };
 
 /// Makes one request, and from time to time another one, until one has a value, or all that were

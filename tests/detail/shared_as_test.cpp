@@ -1,6 +1,8 @@
-#include <posthaste/serve/shared_layer.hpp>
+#include <posthaste/detail/shared_as.hpp>
 
 #include "../support/catch.hpp"
+
+#include <posthaste/serve/policy.hpp>
 
 #include <memory>
 #include <utility>
@@ -24,11 +26,11 @@ private:
 
 }  // namespace
 
-TEST_CASE("shared_layer: copies and a client's settings share one layer, which the last ends") {
+TEST_CASE("shared_as: copies and a client's settings share one layer, which the last ends") {
     int alive = 0;
     call_settings settings{forever};
     {
-        const detail::shared_layer<counted> one(std::in_place, alive, 7);
+        const detail::shared_as<layer, counted> one(std::in_place, alive, 7);
         const auto other = one;
         CHECK(alive == 1);
         CHECK(other->number() == 7);
