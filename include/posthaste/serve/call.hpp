@@ -4,6 +4,7 @@
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/detail/exchange.hpp>
+#include <posthaste/detail/maybe.hpp>
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/envelope.hpp>
 #include <posthaste/wait/timer.hpp>
@@ -12,7 +13,6 @@
 #include <chrono>
 #include <coroutine>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -360,7 +360,7 @@ private:
     detail::literal why_text_ = "";  // once it was refused, as the next two
     code why_code_ = code::closed;
     duration retry_after_{};
-    std::optional<waiting> stood_;  // who may end it meanwhile
+    detail::maybe<waiting> stood_;  // who may end it meanwhile
 };
 
 }  // namespace posthaste

@@ -4,6 +4,7 @@
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/detail/exchange.hpp>
+#include <posthaste/detail/maybe.hpp>
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/crossing.hpp>
 #include <posthaste/serve/direct_call.hpp>
@@ -187,7 +188,7 @@ private:
     frame* const caller_;
     node step_{*this};
     detail::crossing way_;
-    std::optional<detail::sleeping> nap_;
+    detail::maybe<detail::sleeping> nap_;
 };
 
 namespace detail {

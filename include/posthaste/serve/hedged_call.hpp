@@ -4,6 +4,7 @@
 
 #include <posthaste/base/result.hpp>
 #include <posthaste/detail/exchange.hpp>
+#include <posthaste/detail/maybe.hpp>
 #include <posthaste/detail/spin_lock.hpp>
 #include <posthaste/run/executor.hpp>
 #include <posthaste/serve/address.hpp>
@@ -201,7 +202,7 @@ private:
     std::size_t decisive_ = 0;
     detail::inner_stop inner_;  // goes last: who stands still listens to it
     alarm alarm_{*this};
-    std::optional<detail::sleeping> nap_;
+    detail::maybe<detail::sleeping> nap_;
 };
 
 template <typename M>

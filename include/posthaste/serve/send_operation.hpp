@@ -4,6 +4,7 @@
 #include <posthaste/base/result.hpp>
 #include <posthaste/detail/config.hpp>
 #include <posthaste/detail/exchange.hpp>
+#include <posthaste/detail/maybe.hpp>
 #include <posthaste/serve/address.hpp>
 #include <posthaste/serve/call.hpp>
 #include <posthaste/serve/envelope.hpp>
@@ -93,7 +94,7 @@ private:
     detail::sent<M>* message_;
     const duration allowance_;
     detail::room_request<M>* request_ = nullptr;
-    std::optional<call_site> site_;  // none: it was put at once
+    detail::maybe<call_site> site_;  // none: it was put at once
 };
 
 }  // namespace posthaste

@@ -1,10 +1,9 @@
 // A stop of one's own, within that of the caller.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/maybe.hpp>
 #include <posthaste/wait/context.hpp>
 #include <posthaste/wait/stop.hpp>
-
-#include <optional>
 
 namespace posthaste::detail {
 
@@ -37,7 +36,7 @@ private:
     };
 
     stop_source stop_;
-    std::optional<context> under_;
+    detail::maybe<context> under_;
     link outer_{*this};
 };
 
