@@ -201,7 +201,7 @@ public:
     ///            second call gives the first one's account.
     template <typename Rep, typename Period>
     result<drain_account> drain(std::chrono::duration<Rep, Period> grace) {
-        return drain_for(to_duration(grace));
+        return core_->drain<drain_account>(to_duration(grace));
     }
 
 private:
@@ -215,7 +215,6 @@ private:
     std::shared_ptr<const address> address_of(std::string_view name) const;
     result<void> may_have(std::string_view name, std::string_view fault) const;
     result<void> add(std::string_view name, detail::owned<endpoint_plan> plan);
-    result<drain_account> drain_for(duration grace);
     template <typename E>
     posthaste::publisher<E> publisher_of(std::string_view topic, bool keeps) {
         if (const auto fault = name_fault(topic); !fault.empty())
@@ -248,8 +247,9 @@ inline account bus::counts(std::string_view name) const {
         if (at.name == name) a = at.endpoint.counts(), found = true;
     });
     if (found) return a;
-    for (const drain_account::subscriber_line& l : core_->topics.accounts())
+    core_->topics.for_each_account(false, [&](const drain_account::subscriber_line& l) {
         if (l.name == name) a += l.messages;
+    });
     return a;
 }
 
@@ -367,8 +367,6 @@ result<void> outbox::publish(bus& on, std::string_view topic, Args&&... args) no
                                       "no memory for the message");
         });
 }
-
-inline result<drain_account> bus::drain_for(duration grace) { return core_->drain(grace); }
 
 inline bus::~bus() { core_->end(); }
 

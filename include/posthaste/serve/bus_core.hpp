@@ -89,15 +89,19 @@ public:
         return home.drive_while([](void* c) { return static_cast<bus_core*>(c)->busy(); }, this,
                                 end);
     }
-    drain_account accounts() {
-        drain_account sum;
+    // A template, as the next one: few files drain, and an account takes long to compile.
+    template <typename Account>
+    Account accounts() {
+        Account sum;
         for_each_named([&](address& a) {
             sum.endpoints.push_back({a.name, a.endpoint.counts(at_rest)});
             sum.total += sum.endpoints.back().messages;
         });
         sum.scheduled = later.given_up();
-        sum.subscribers = topics.accounts(at_rest);
-        for (const auto& l : sum.subscribers) sum.total += l.messages;
+        topics.for_each_account(at_rest, [&](auto& l) {
+            sum.total += l.messages;
+            sum.subscribers.push_back(std::move(l));
+        });
         sum.unheard = topics.unheard();
         sort(sum.endpoints,
              [](const auto& a, const auto& b) { return a.endpoint.compare(b.endpoint) < 0; });
@@ -109,13 +113,14 @@ public:
     }
 
     /// See bus::drain().
-    result<drain_account> drain(duration grace) {
+    template <typename Account>
+    result<Account> drain(duration grace) {
         if (home.here() || drains_here())
             return failure::because(code::would_deadlock, effect::none, "drain() inside the bus");
         const std::lock_guard guard(drain_mutex);
         if (!drained) {
             come_to_rest(grace);
-            auto all = detail::make_owned<drain_account>(accounts());
+            auto all = detail::make_owned<Account>(accounts<Account>());
             all->in_time = rested_in_time;
             drained = std::move(all);
         }

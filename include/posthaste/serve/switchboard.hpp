@@ -22,7 +22,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace posthaste {
 
@@ -190,18 +189,17 @@ public:
         for_each_listed([&](subscriber& s) { sum += s.endpoint().begun(); });
         return sum;
     }
-    /// Those of one name and pattern together, also those that have gone; in no order. `at_rest`:
-    /// all is shut, and has ended. Throws bad_alloc.
-    std::vector<drain_account::subscriber_line> accounts(bool at_rest = false) {
+    /// Calls `f(drain_account::subscriber_line&)` for those of one name and pattern together, also
+    /// those that have gone; in no order. `at_rest`: all is shut, and has ended. Throws bad_alloc.
+    template <typename F>
+    void for_each_account(bool at_rest, F f) {
         sums all;
         const std::lock_guard guard(mutex_);
         past_.for_each([&](const summed& s) { all.of(s.name, s.pattern) += s.messages; });
         if (untold_.accepted + untold_.refused != 0) all.of("(unsubscribed)", ">") += untold_;
         for_each_listed(
             [&](subscriber& s) { all.of(s.name(), s.pattern()) += s.endpoint().counts(at_rest); });
-        std::vector<drain_account::subscriber_line> lines;
-        all.for_each([&](summed& s) { lines.push_back(std::move(s)); });
-        return lines;
+        all.for_each(f);
     }
     /// The bus is gone, all is at rest.
     void end() noexcept {
