@@ -33,7 +33,8 @@ POSTHASTE_ALWAYS_INLINE const handler_entry* way_at_once(const address& to,
                                                          const frame& f) noexcept {
     endpoint_core* at = to.endpoint.made();
     if (!at) at = make_endpoint_of(to, type);
-    if (!at || f.at != static_cast<home*>(&at->home())) return nullptr;
+    if (!at) return nullptr;
+    if (f.at != static_cast<home*>(&at->home())) return at->fetch_mailbox(), nullptr;
     const handler_entry* const how = at->find(type);
     if (!how || to.shut() || f.under->stop_requested() || f.under->over()) return nullptr;
     return how->begin ? how : nullptr;

@@ -231,6 +231,8 @@ public:
         return claim(e);
     }
 
+    /// What is put there soon is built meanwhile: its line comes over from its reader, as a rule.
+    void fetch_mailbox() const noexcept { detail::prefetch(straight_.box); }
     /// Callers may wait for room.
     bool lets_wait() const noexcept { return full_ == when_full::wait; }
     /// Messages are queued that nothing may pass, so that no lane can be claimed. A hint.
