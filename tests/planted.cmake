@@ -78,10 +78,8 @@ bug(work_queue_sends_nobody
 bug(reply_cell_settles_by_store
   about "resumed twice: a call is ended by a load and a store"
   header wait/reply_cell.hpp
-  find [==[        } while (!word_.compare_exchange_weak(seen,
-                                              seen | besides | (static_cast<unsigned>(how) << 4),
-                                              std::memory_order_acq_rel,  // (4)
-                                              std::memory_order_relaxed));]==]
+  find [==[        } while (!replace(seen, seen | besides | (static_cast<unsigned>(how) << 4),
+                          std::memory_order_acq_rel));  // (4)]==]
   replace [==[        } while (false);
         word_.store(seen | besides | (static_cast<unsigned>(how) << 4), std::memory_order_seq_cst);]==]
   program explore/reply_cell_explore)
@@ -90,9 +88,9 @@ bug(reply_cell_waits_blindly
   header wait/reply_cell.hpp
   find [==[        do {
             if (seen & (waiting | ending_mask)) return seen & waiting;
-        } while (!word_.compare_exchange_weak(seen, seen | waiting,]==]
+        } while (!replace(seen, seen | waiting,]==]
   replace [==[        do {
-        } while (!word_.compare_exchange_weak(seen, seen | waiting,]==]
+        } while (!replace(seen, seen | waiting,]==]
   program explore/reply_cell_explore)
 bug(place_given_back_unseen
   about "a bus is at rest while whoever gave a place back gives up whom it let in"

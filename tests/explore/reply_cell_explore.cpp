@@ -23,6 +23,7 @@ struct envelope {
     plain kept;  // of who keeps it, then the caller's
     bool is_kept = false;
 
+    posthaste::std::mutex home;  // who has it has its turn there
     atomic<int> queued{0};
     atomic<int> posted{0};  // the caller was sent home
     atomic<int> timer_gone{0};  // disarm() has returned
@@ -42,6 +43,7 @@ enum class caller {
     anywhere,
     at_home,  // one thread, which goes on with it later, if it is woken
     stopped,  // the same; it finds then that its stop was requested before
+    as_all,   // as at_home, and all others have their turns there
 };
 
 // `shots`: how many others try to cut the call short (deadline, stop). `late`: so does the side of
@@ -64,21 +66,28 @@ world::script call(int shots, bool late = false, caller is = caller::anywhere) {
         e->c.has_kept();
         return verdict;
     };
+    const auto turn = [=] {
+        using guard = posthaste::std::unique_lock<posthaste::std::mutex>;
+        return is == caller::as_all ? guard(e->home) : guard();
+    };
     script.threads.push_back([=] {  // the caller
+        auto here = turn();
         e->question.write();
         if (is != caller::anywhere) {
             e->continuation.write();
-            e->c.wait_alone();
+            e->c.wait_alone(is == caller::as_all);
         }
         e->queued.store(1, std::memory_order_release);
         if (is == caller::anywhere) e->continuation.write();
         const bool stopped = is == caller::stopped && end_short(ending::cancelled).won;
         if (!stopped && e->c.wait()) {
             e->suspended = 1;
+            here = {};
             e->posted.wait_until(1);
         }
         world::demand(++e->went_on == 1, "the caller went on twice");
         e->timer_gone.wait_until(shots);
+        here = turn();
         if (e->c.how_in_the_end() == ending::replied) {
             e->answer.read();
         } else {
@@ -101,6 +110,7 @@ world::script call(int shots, bool late = false, caller is = caller::anywhere) {
     };
     script.threads.push_back([=] {  // the handler's side
         e->queued.wait_until(1);
+        auto here = turn();
         e->all.read();
         e->where.write();
         const auto end_bus = [e] { e->bus.write(); };
@@ -111,6 +121,8 @@ world::script call(int shots, bool late = false, caller is = caller::anywhere) {
             if (last) destroy(*e);
             return;
         }
+        here = {};  // it stands still
+        here = turn();
         e->question.read();
         e->started = 1;
         e->answer.write();
@@ -124,6 +136,7 @@ world::script call(int shots, bool late = false, caller is = caller::anywhere) {
     for (int i = 0; i != shots; ++i) {
         script.threads.push_back([=] {  // its deadline, its stop
             if (is != caller::anywhere) e->queued.wait_until(1);  // armed behind that
+            const auto here = turn();
             if (i == 0) e->deadline.write();
             cut_short(i == 0 ? ending::expired : ending::cancelled);
             e->timer_gone.fetch_add(1, std::memory_order_acq_rel);
@@ -153,5 +166,7 @@ int main() {
     r.add("at home: reply, late", [] { return call(0, true, caller::at_home); });
     r.add("at home: reply, deadline, stop", [] { return call(2, false, caller::at_home); });
     r.add("at home: reply, stopped", [] { return call(0, true, caller::stopped); });
+    r.add("all at home: reply, deadline", [] { return call(1, false, caller::as_all); });
+    r.add("all at home: reply, late, deadline", [] { return call(1, true, caller::as_all); });
     return r.end();
 }

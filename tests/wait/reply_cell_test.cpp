@@ -1,9 +1,11 @@
 #include "../support/catch.hpp"
 
+#include <posthaste/detail/exchange.hpp>
 #include <posthaste/wait/reply_cell.hpp>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <string>
 
 using namespace posthaste;
@@ -135,7 +137,50 @@ TEST_CASE("reply_cell: who cuts it short has ended it before what the caller nee
     CHECK(cell.caller_leaves());
 }
 
+namespace {
+long modified = 0;  // by what nobody can come between
+template <typename T>
+struct counting_atomic : std::atomic<T> {
+    using std::atomic<T>::atomic;
+    bool compare_exchange_weak(T& seen, T next, std::memory_order a, std::memory_order b) {
+        return ++modified, std::atomic<T>::compare_exchange_weak(seen, next, a, b);
+    }
+    T fetch_or(T bits, std::memory_order a) {
+        return ++modified, std::atomic<T>::fetch_or(bits, a);
+    }
+};
+struct counting_atomics {
+    template <typename T>
+    using atomic = counting_atomic<T>;
+};
+}  // namespace
+
+TEST_CASE("reply_cell: at home a call that is answered takes no read-modify-write") {
+    using counted = basic_reply_cell<counting_atomics>;
+    const auto ends = [](counted& cell) {
+        bool last = true;
+        CHECK(cell.wait());
+        const auto v = cell.settle_and_leave(ending::replied, last);
+        CHECK(v.won);
+        CHECK(v.waiting);
+        CHECK(v.begun);
+        CHECK_FALSE(last);
+        CHECK(cell.how_in_the_end() == ending::replied);
+        CHECK(cell.caller_leaves());
+        return detail::exchange(modified, 0);
+    };
+    for (const bool home : {true, false}) {
+        counted queued, begun;
+        queued.wait_alone(home);
+        CHECK(queued.begin());
+        CHECK(ends(queued) == (home ? 0 : 2));
+        begun.begin_alone(home);
+        CHECK(ends(begun) == (home ? 0 : 2));
+    }
+}
+
 TEST_CASE("reply_cell: in every order of steps one ends the call and one leaves last") {
+    const bool home = GENERATE(false, true);
     // Each letter is a step: b(egin) and r(eply) in this order, w(ait), (e)xpire, (c)ancel.
     // The caller leaves at the end, the handler with its reply, or with its refused begin.
     std::string order = "bcerw";
@@ -144,6 +189,7 @@ TEST_CASE("reply_cell: in every order of steps one ends the call and one leaves 
         if (order.find('b') > order.find('r')) continue;
         ++orders;
         reply_cell cell;
+        if (home) cell.wait_alone(true);
         int won = 0, woken = 0, last = 0;
         bool suspended = false, started = false;
         const auto count = [&](reply_cell::verdict v) {

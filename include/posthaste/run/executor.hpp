@@ -29,7 +29,8 @@ public:
     virtual bool idle_here() const noexcept = 0;
 
     /// Pieces of its work run one after the other, or within one that drives it, on its thread;
-    /// and what one has done is known to the next. Always the same answer.
+    /// and what one has done is known to the next. So do its timers, unless it watches(). Always
+    /// the same answer.
     virtual bool one_by_one() const noexcept { return false; }
 
     /// Is the calling thread running work of this executor?

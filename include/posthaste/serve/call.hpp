@@ -46,6 +46,7 @@ public:
         if (!l) return beginning::no;
         below.to_be_kept = !ctx.lane_ || !ctx.lane_->ends_before(to);
         const time_point bound = r.deadline = ctx.deadline();
+        r.cell.begin_alone(to.ends_at_home(ctx.stop()));
         l->prepare(e, r, bound, allowance);
         home& at = to.home();
         const bool watched = to.is_watched();
@@ -139,7 +140,10 @@ public:
         if (!by_) request_->keeper = &kept_;
         f.park(request_->only_room ? "room at" : "a reply from", to_.name);
         // Whoever wakes it has it go on here, but later.
-        if (static_cast<executor&>(*f.at).one_by_one()) request_->cell.wait_alone();
+        executor& at = static_cast<executor&>(*f.at);
+        if (at.one_by_one())
+            request_->cell.wait_alone(&at == &endpoint_->home() &&
+                                      endpoint_->ends_at_home(f.under->stop()));
         // From now on it may be answered elsewhere, and all else that is not the caller's be gone.
         if ((held ? go_back_in() : queue()) && stand(f, due)) return true;
         f.at->unpark(f);

@@ -73,6 +73,7 @@ public:
           table_(h->entries()),
           full_(full),
           watched_(at.watches()),
+          ends_at_home_(alone() && full_ != when_full::drop_oldest && full_ != when_full::wait),
           fence_(at.one_by_one() ? detail::asymmetric_fence() : detail::asymmetric_fence(false)),
           table_size_(h->entry_count()),
           name_(std::move(name)),
@@ -233,6 +234,12 @@ public:
 
     /// What is put there soon is built meanwhile: its line comes over from its reader, as a rule.
     void fetch_mailbox() const noexcept { detail::prefetch(straight_.box); }
+    /// Whoever ends such a call of a caller at home() does so there: no timer fires elsewhere, and
+    /// nobody there can ask for a stop, give it up for a newer message, or shut the room it waits
+    /// for.
+    bool ends_at_home(stop_token callers) const noexcept {
+        return ends_at_home_ && !callers.stop_possible();
+    }
     /// Callers may wait for room.
     bool lets_wait() const noexcept { return full_ == when_full::wait; }
     /// Messages are queued that nothing may pass, so that no lane can be claimed. A hint.
@@ -375,7 +382,7 @@ protected:
     /// The same of take(): nobody but this lane takes from there.
     void go_straight(mailbox& box, lane& reader) noexcept {
         straight_ = {&box, &reader}, taken_straight_from_ = true;
-        answers_unclaimed_ = home_.one_by_one() && !watched_;
+        answers_unclaimed_ = alone();
     }
     /// What is answered at once takes that lane without a claim, by its being busy.
     bool answers_unclaimed() const noexcept { return answers_unclaimed_; }
@@ -518,6 +525,8 @@ protected:
     void count_late(duration by) noexcept { ledger_.late(by); }
 
 private:
+    // Its work and its timers run one after the other.
+    bool alone() const noexcept { return home_.one_by_one() && !watched_; }
     void taken_out() noexcept {
         ledger_.drop();
         look_for_others();
@@ -720,6 +729,7 @@ private:
     detail::owned<redeliveries> again_;  // nullptr: a message is delivered once
     const when_full full_;
     const bool watched_;
+    const bool ends_at_home_;
     bool kept_ = false;  // by keeper_
     bool taken_straight_from_ = false;  // from straight_.box, by go_straight()
     bool answers_unclaimed_ = false;  // by one lane, at a home of one thread at a time
@@ -971,7 +981,6 @@ POSTHASTE_NOINLINE inline bool lane::turned_down(envelope& e, request& r, time_p
 inline void lane::prepare(envelope& e, request& r, time_point bound, duration allowance) noexcept {
     count(tally_.ran_inline);
     r.where = this;
-    r.cell.begin_alone();
     take_up(e, bound);
     if (allowance != forever) context_.due_ = &r.due, context_.allowance_ = allowance;
     context_.id_ = identify(&r.id);

@@ -40,7 +40,8 @@ public:
     explicit lane(endpoint_core& of, std::uint32_t slot = 0) noexcept;
     lane(const lane&) = delete;
 
-    /// Takes `e` up for a caller that has claimed this lane: from now on it can be cancelled.
+    /// Takes `e`, which has begun, up for a caller that has claimed this lane: from now on it can
+    /// be cancelled.
     void prepare(envelope& e, request& r, time_point bound, duration allowance) noexcept;
     /// Then runs the handler on it, here and now. True: it has ended, the answer is in the
     /// envelope, `why` says why it has failed, and what is left is end_inline().

@@ -21,6 +21,8 @@ enum class ending : unsigned { open, replied, expired, cancelled };
 ///   caller_left   caller                          it will not look again
 ///   handler_left  handler                         it will not look again
 ///   keeping       who cuts it short               it takes hold of what the caller needs then
+///   at_home       caller, before anyone knows     at one home, one after the other, all touch it:
+///                                                 so nothing takes a read-modify-write
 ///
 /// The reply's storage belongs to the handler until `replied`, then to the caller. Whoever leaves
 /// second destroys the envelope. While somebody is keeping, nobody leaves: what the handler's side
@@ -39,28 +41,24 @@ public:
     bool begin() noexcept {
         unsigned seen = word_.load(std::memory_order_relaxed);
         while (!(seen & ending_mask)) {
-            if (word_.compare_exchange_weak(seen, seen | begun, std::memory_order_release,  // (1)
-                                            std::memory_order_relaxed))
-                return true;
+            if (replace(seen, seen | begun, std::memory_order_release)) return true;  // (1)
         }
         return false;
     }
-    /// The same where nobody else knows the cell yet.
-    void begin_alone() noexcept { word_.store(begun, std::memory_order_relaxed); }
+    /// The same where nobody else knows the cell yet, and, if `home`, nobody elsewhere ever will.
+    void begin_alone(bool home = false) noexcept { know(begun, home); }
 
     /// The caller is suspended; false: the call has ended already, do not suspend, ask how().
     bool wait() noexcept {
         unsigned seen = word_.load(std::memory_order_relaxed);
         do {
             if (seen & (waiting | ending_mask)) return seen & waiting;
-        } while (!word_.compare_exchange_weak(seen, seen | waiting,
-                                              std::memory_order_release,  // (2)
-                                              std::memory_order_relaxed));
+        } while (!replace(seen, seen | waiting, std::memory_order_release));  // (2)
         return true;
     }
     /// The same where nobody else knows the cell yet, for a caller who goes on no sooner than it is
-    /// suspended, whoever wakes it meanwhile.
-    void wait_alone() noexcept { word_.store(waiting, std::memory_order_relaxed); }
+    /// suspended, whoever wakes it meanwhile. `home`: as begin_alone().
+    void wait_alone(bool home = false) noexcept { know(waiting, home); }
 
     /// Ends the call, unless it has ended.
     verdict settle(ending how) noexcept { return settle(how, 0); }
@@ -92,7 +90,7 @@ public:
 
 private:
     static constexpr unsigned begun = 1, waiting = 2, caller_left = 4, handler_left = 8;
-    static constexpr unsigned ending_mask = 0x30, keeping = 0x40;
+    static constexpr unsigned ending_mask = 0x30, keeping = 0x40, at_home = 0x80;
     static ending ending_of(unsigned word) noexcept {
         return static_cast<ending>((word & ending_mask) >> 4);
     }
@@ -101,11 +99,18 @@ private:
         unsigned seen = word_.load(std::memory_order_relaxed);
         do {
             if (seen & ending_mask) return {false, false, (seen & begun) != 0};
-        } while (!word_.compare_exchange_weak(seen,
-                                              seen | besides | (static_cast<unsigned>(how) << 4),
-                                              std::memory_order_acq_rel,  // (4)
-                                              std::memory_order_relaxed));
+        } while (!replace(seen, seen | besides | (static_cast<unsigned>(how) << 4),
+                          std::memory_order_acq_rel));  // (4)
         return {true, (seen & waiting) != 0, (seen & begun) != 0};
+    }
+    void know(unsigned how, bool home) noexcept {
+        word_.store(home ? how | at_home : how, std::memory_order_relaxed);
+    }
+    // As compare_exchange_weak(), but where nobody comes between.
+    POSTHASTE_ALWAYS_INLINE bool replace(unsigned& seen, unsigned next,
+                                         std::memory_order order) noexcept {
+        if (seen & at_home) return word_.store(next, std::memory_order_relaxed), true;
+        return word_.compare_exchange_weak(seen, next, order, std::memory_order_relaxed);
     }
     POSTHASTE_ALWAYS_INLINE bool leave(unsigned side, unsigned other, unsigned seen) noexcept {
         if (seen & other) return true;
@@ -129,7 +134,8 @@ private:
     // (4) releases the reply to (3); acquires the continuation from (2).
     // (5), (6) acquire the other side's last use of the envelope from its (4) or (6); (6) releases
     // ours. (5) acquires as well what was kept from (7), which releases it.
-    // relaxed: a first look, whose result a later read-modify-write checks.
+    // relaxed: a first look, whose result a later read-modify-write checks; at home, where one turn
+    // knows what the others did.
     typename Atomics::template atomic<unsigned> word_ = 0u;
 };
 
