@@ -16,7 +16,6 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <utility>
 
 namespace posthaste::detail {
@@ -206,10 +205,10 @@ inline void circuit_breaker::leave_probe(passage& p, const slot& s, const failur
     const std::uint64_t random = p.random();
     cause kept = keep(told == sign::trouble ? why : nullptr);
     const std::lock_guard guard(lock_);
-    const std::optional<time_point> began = probes_.take_back(s.b);
+    const time_point began = probes_.take_back(s.b);
     if (told == sign::none) return;
-    if (began) {
-        probes_.count(told == sign::well && !is_slow(*began, now));
+    if (began != never) {
+        probes_.count(told == sign::well && !is_slow(began, now));
         decide(now, random, kept);
     } else {
         late_.fetch_add(1, std::memory_order_relaxed);

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 
 namespace posthaste::detail {
 
@@ -31,10 +30,10 @@ public:
         *find(0) = slot{++tickets_, now, lease};
         return tickets_;
     }
-    /// When that probe began; nothing if its ticket is worth nothing any more, as it is afterwards.
-    std::optional<time_point> take_back(std::uint64_t ticket) noexcept {
+    /// When that probe began; never, if its ticket is worth nothing any more, as it is afterwards.
+    time_point take_back(std::uint64_t ticket) noexcept {
         slot* const found = ticket == 0 ? nullptr : find(ticket);
-        if (!found) return std::nullopt;
+        if (!found) return never;
         found->ticket = 0;
         return found->began;
     }

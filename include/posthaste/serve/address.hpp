@@ -62,6 +62,7 @@ struct address {
     schedule* later = nullptr;  ///< the bus's, set when this is made
     std::size_t hash = 0;  // of the table of all names, as the next one
     address* chained = nullptr;
+    address* next_named = nullptr;  // that has an endpoint, too; guarded by the bus's mutex
 };
 
 }  // namespace posthaste

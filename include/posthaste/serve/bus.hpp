@@ -268,11 +268,11 @@ inline result<void> bus::add(std::string_view name, detail::owned<endpoint_plan>
     const std::lock_guard guard(core_->mutex);
     if (core_->draining.load(std::memory_order_relaxed))  // else drain() sees the endpoint
         return failure(code::closed).path(at.name);
-    core_->with_endpoint.push_back(&at);
-    if (at.endpoint.give(std::move(plan))) return {};
-    core_->with_endpoint.pop_back();
-    return failure::because(code::rejected, effect::none, "that name has a handler already")
-        .path(at.name);
+    if (!at.endpoint.give(std::move(plan)))
+        return failure::because(code::rejected, effect::none, "that name has a handler already")
+            .path(at.name);
+    core_->add_named(at);
+    return {};
 }
 
 template <typename... Ms, typename Mode, typename Fn>

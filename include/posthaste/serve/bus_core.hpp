@@ -67,10 +67,16 @@ public:
         return gone.load(std::memory_order_relaxed) ||
                (draining.load(std::memory_order_relaxed) && !home.here());
     }
+    /// The address has an endpoint. Under `mutex`.
+    void add_named(address& a) noexcept {
+        *named_end = &a;
+        named_end = &a.next_named;
+    }
     /// The addresses that have an endpoint.
     template <typename F>
     void for_each_named(F f) {
-        for (std::size_t i = 0; address* const a = address_number(i); ++i) f(*a);
+        for (address* a = guarded_by_mutex(first_named); a; a = guarded_by_mutex(a->next_named))
+            f(*a);
     }
     /// Calls `f(lazy_endpoint&)` for those and the subscribers'.
     template <typename F>
@@ -157,9 +163,10 @@ public:
     std::atomic<bool> draining = false;  // relaxed, as address::gone; see there
     std::atomic<bool> gone = false;  // the same
     switchboard topics;
-    std::mutex mutex;  // guards the two below; addresses themselves stay where they are
+    std::mutex mutex;  // guards the three below; addresses themselves stay where they are
     detail::hash_table<address> addresses;  // by their names
-    std::vector<address*> with_endpoint;
+    address* first_named = nullptr;  // of those that have an endpoint
+    address** named_end = &first_named;
     std::mutex drain_mutex;
     bool rested = false;  // guarded by drain_mutex, as the next three
     bool rested_in_time = false;
@@ -174,9 +181,9 @@ private:
         std::make_heap(all.begin(), all.end(), before);
         std::sort_heap(all.begin(), all.end(), before);
     }
-    address* address_number(std::size_t i) {
+    address* guarded_by_mutex(address* const& a) {
         const std::lock_guard guard(mutex);
-        return i < with_endpoint.size() ? with_endpoint[i] : nullptr;
+        return a;
     }
     // Of those that are made: the others are at rest.
     template <typename F>
@@ -214,14 +221,14 @@ private:
         if (topics.busy()) return true;
         const std::lock_guard guard(mutex);
         if (later.busy()) return true;
-        for (const address* const a : with_endpoint)
+        for (const address* a = first_named; a; a = a->next_named)
             if (!a->endpoint.idle()) return true;
         return false;
     }
     std::uint64_t begun() {
         std::uint64_t sum = topics.begun();
         const std::lock_guard guard(mutex);
-        for (const address* const a : with_endpoint) sum += a->endpoint.begun();
+        for (const address* a = first_named; a; a = a->next_named) sum += a->endpoint.begun();
         return sum;
     }
     // Asks all handlers to stop until they have; again and again, as one may just be starting.
