@@ -3,7 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <string_view>  // std::hash, too
 
 namespace posthaste {
 

@@ -3,9 +3,9 @@
 
 #include <posthaste/base/failure.hpp>
 #include <posthaste/detail/assert.hpp>
+#include <posthaste/detail/invoke.hpp>
 
 #include <concepts>
-#include <functional>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -108,7 +108,7 @@ public:
     template <typename F>
     auto and_then(F&& f) && -> std::invoke_result_t<F, T&&> {
         if (!has_value_) return std::move(failure_);
-        return std::invoke(std::forward<F>(f), std::move(value_));
+        return detail::invoke(std::forward<F>(f), std::move(value_));
     }
     /// The value changed by f; or this failure.
     template <typename F>
@@ -116,16 +116,16 @@ public:
         using changed = std::invoke_result_t<F, T&&>;
         if (!has_value_) return std::move(failure_);
         if constexpr (std::is_void_v<changed>) {
-            return std::invoke(std::forward<F>(f), std::move(value_)), result<changed>();
+            return detail::invoke(std::forward<F>(f), std::move(value_)), result<changed>();
         } else {
-            return result<changed>(std::invoke(std::forward<F>(f), std::move(value_)));
+            return result<changed>(detail::invoke(std::forward<F>(f), std::move(value_)));
         }
     }
     /// This value; or f(failure), itself a result.
     template <typename F>
     result or_else(F&& f) && {
         if (has_value_) return std::move(*this);
-        return std::invoke(std::forward<F>(f), std::move(failure_));
+        return detail::invoke(std::forward<F>(f), std::move(failure_));
     }
 
 private:
@@ -167,22 +167,22 @@ public:
     template <typename F>
     auto and_then(F&& f) && -> std::invoke_result_t<F> {
         if (!done_) return std::move(done_).error();
-        return std::invoke(std::forward<F>(f));
+        return detail::invoke(std::forward<F>(f));
     }
     template <typename F>
     auto transform(F&& f) && -> result<std::invoke_result_t<F>> {
         using changed = std::invoke_result_t<F>;
         if (!done_) return std::move(done_).error();
         if constexpr (std::is_void_v<changed>) {
-            return std::invoke(std::forward<F>(f)), result<changed>();
+            return detail::invoke(std::forward<F>(f)), result<changed>();
         } else {
-            return result<changed>(std::invoke(std::forward<F>(f)));
+            return result<changed>(detail::invoke(std::forward<F>(f)));
         }
     }
     template <typename F>
     result or_else(F&& f) && {
         if (done_) return {};
-        return std::invoke(std::forward<F>(f), std::move(done_).error());
+        return detail::invoke(std::forward<F>(f), std::move(done_).error());
     }
 
 private:

@@ -6,11 +6,11 @@
 #include <posthaste/detail/config.hpp>
 #include <posthaste/detail/exceptions.hpp>
 #include <posthaste/detail/exchange.hpp>
+#include <posthaste/detail/min_max.hpp>
 #include <posthaste/detail/slab.hpp>
 #include <posthaste/detail/this_thread.hpp>
 #include <posthaste/detail/trail.hpp>
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
@@ -202,7 +202,7 @@ private:
             free_links& l = links(first);
             l.count = count;
             l.ways = {};
-            const std::uint32_t fetched = std::min(steps, count);
+            const std::uint32_t fetched = detail::min(steps, count);
             for (std::uint32_t i = 0; i != l.ways.size() && i + 3 <= fetched; ++i)
                 l.ways[i] = trail_between(first, latest[(count - 3 - i) % most_steps]);
             latest = {};
@@ -214,14 +214,14 @@ private:
         a.give_back();
         a.owner = b->owner;
         a.size_class = b->size_class;
-        a.most = std::clamp(chain_bytes / b->bytes, 1U, chain_length);
+        a.most = detail::clamp(chain_bytes / b->bytes, 1U, chain_length);
         a.steps = b->bytes <= line_pair ? most_steps : most_steps / 2;
         put_aside(b);
     }
     // A block that is written soon, or the beginning of a large one.
     static void fetch(const void* b, std::size_t size_class) noexcept {
         const std::byte* const at = static_cast<const std::byte*>(b);
-        const std::size_t lines = std::min(bytes_of(size_class) / cache_line, most_fetched);
+        const std::size_t lines = detail::min(bytes_of(size_class) / cache_line, most_fetched);
         for (std::size_t line = lines; line-- != 0;) prefetch(at + line * cache_line);
     }
     // As b is used. Near the end of a chain, where none is ahead: the first blocks of the next one.

@@ -3,8 +3,8 @@
 
 #include <posthaste/detail/cache_line.hpp>
 #include <posthaste/detail/exchange.hpp>
+#include <posthaste/detail/min_max.hpp>
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -54,9 +54,9 @@ public:
     /// At least so far apart; nullptr when out of memory.
     block* carve(block_cache* owner, std::size_t size_class, std::size_t bytes,
                  std::size_t apart = line_pair) noexcept {
-        const std::size_t distance = std::max(bytes, apart);
+        const std::size_t distance = detail::max(bytes, apart);
         if (!latest_ || latest_->carved_bytes + distance > bytes_) {
-            const std::uint32_t more = std::clamp(2 * bytes_, smallest, largest);
+            const std::uint32_t more = detail::clamp(2 * bytes_, smallest, largest);
             void* const memory = ::operator new(more, aligned, std::nothrow);
             if (!memory) return nullptr;
             latest_ = ::new (memory) slab;

@@ -22,6 +22,7 @@
 #include <atomic>
 #include <chrono>
 #include <concepts>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>

@@ -6,11 +6,11 @@
 #include <posthaste/detail/assert.hpp>
 #include <posthaste/detail/coarse_clock.hpp>
 #include <posthaste/detail/config.hpp>
+#include <posthaste/detail/min_max.hpp>
 #include <posthaste/wait/due_time.hpp>
 #include <posthaste/wait/home.hpp>
 #include <posthaste/wait/stop.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -31,7 +31,7 @@ public:
     context(const context& other, stop_token stop) noexcept : context(other) { stop_ = stop; }
     /// The same, listening to another stop, and given up at `end` at the latest.
     context(const context& other, stop_token stop, time_point end) noexcept : context(other, stop) {
-        deadline_ = std::min(deadline_, end);
+        deadline_ = detail::min(deadline_, end);
     }
     context(const context& other) noexcept
         : home_(other.home_),
@@ -87,7 +87,7 @@ private:
     friend class call_site;
 
     POSTHASTE_NOINLINE time_point nearer_deadline() const noexcept {
-        return std::min(deadline_, due_->settle(*home_, allowance_));
+        return detail::min(deadline_, due_->settle(*home_, allowance_));
     }
     POSTHASTE_NOINLINE bool is_over() const noexcept {
         time_point end = deadline_;
@@ -95,9 +95,9 @@ private:
             const time_point settled = due_->settled();
             if (settled == never) {
                 const time_point now = home_->now();
-                return std::min(end, due_->settle_by(now, allowance_)) <= now;
+                return detail::min(end, due_->settle_by(now, allowance_)) <= now;
             }
-            end = std::min(end, settled);
+            end = detail::min(end, settled);
         }
         if (end == never || home_->coarse_now() + detail::coarse_clock::late < end) return false;
         return end <= home_->now();

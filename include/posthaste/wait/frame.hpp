@@ -1,11 +1,11 @@
 // What every coroutine of ours carries with it.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/min_max.hpp>
 #include <posthaste/wait/context.hpp>
 #include <posthaste/wait/home.hpp>
 #include <posthaste/wait/timer.hpp>
 
-#include <algorithm>
 #include <concepts>
 #include <coroutine>
 #include <string_view>
@@ -44,7 +44,7 @@ protected:
 };
 
 inline void home::arm_allowance(allowance_timer& t) noexcept {
-    arm(t, std::min(t.due, t.counted->settle(*this, t.allowance)));
+    arm(t, detail::min(t.due, t.counted->settle(*this, t.allowance)));
 }
 inline void home::park(frame&, const char*, std::string_view) noexcept {}
 inline void home::unpark(frame&) noexcept {}
