@@ -42,10 +42,9 @@ class frameless;
 /// Starts a number of tasks, and of what needs none, and counts them home.
 class joint {
 public:
-    explicit joint(std::size_t count) noexcept : left_(count + 1) {}
-    joint(joint&& not_yet) noexcept : left_(not_yet.left_.load(std::memory_order_relaxed)) {}
+    explicit joint(nothing) noexcept {}
+    joint(joint&&) noexcept : joint(nothing()) {}  // not yet opened
 
-    bool of_none() const noexcept { return left_.load(std::memory_order_relaxed) == 1; }
     /// Before the first start().
     void open(frame& parent) noexcept { parent_ = &parent; }
     /// True: it has ended; otherwise `at_end` is called when it has; it finds this by
@@ -53,7 +52,7 @@ public:
     bool start(promise_base& child, const context* under, promise_base::ended_fn at_end) noexcept {
         child.place(*parent_->at, under);
         const bool at_once = child.start(child.self, at_end, this);
-        if (at_once) ++ended_at_once_;
+        if (!at_once) ++stand_still_;
         return at_once;
     }
     /// `at_end` is told its outcome.
@@ -61,7 +60,7 @@ public:
     bool start(frameless<A>& child, const context* under,
                typename frameless<A>::ended_fn at_end = nullptr) noexcept {
         const bool at_once = child.start(*this, *parent_, under, at_end);
-        if (at_once) ++ended_at_once_;
+        if (!at_once) ++stand_still_;
         return at_once;
     }
     /// Of one whose end nobody else is told.
@@ -72,8 +71,8 @@ public:
         const auto ended_later = [](promise_base& ended) noexcept {
             static_cast<joint*>(ended.owner())->leave();
         };
-        if (p.start(std::coroutine_handle<task_promise<T>>::from_promise(p), ended_later, this))
-            ++ended_at_once_;
+        if (!p.start(std::coroutine_handle<task_promise<T>>::from_promise(p), ended_later, this))
+            ++stand_still_;
     }
     template <typename A>
     void start(frameless<A>& child) noexcept {
@@ -89,8 +88,11 @@ public:
         if (count_home(1)) parent_->at->transfer(*parent_);
     }
     /// After the last start(); true if some are still under way: then *this may be gone.
-    bool suspend() noexcept { return !count_home(ended_at_once_ + 1); }
-    void skip() noexcept { ++ended_at_once_; }
+    bool suspend() noexcept {
+        if (stand_still_ != 0) return !count_home(starter - stand_still_);
+        left_.store(0, std::memory_order_relaxed);
+        return false;
+    }
     /// After all have ended.
     void close() noexcept {}
 
@@ -110,9 +112,11 @@ private:
     }
 
     // (1) releases each task's outcome to the last one, which acquires all of them.
-    // relaxed: join() has nothing to give, and leave() follows it; at its end nobody else is about.
-    std::atomic<std::size_t> left_;  // tasks that have not ended, and the starter
-    std::size_t ended_at_once_ = 0;
+    // relaxed: join() has nothing to give, and leave() follows it; at its end, or if no task stood
+    // still, nobody else is about.
+    static constexpr std::size_t starter = ~std::size_t{0} / 2;  // more than there are tasks
+    std::atomic<std::size_t> left_ = starter;  // and who join, less those that left
+    std::size_t stand_still_ = 0;  // so many did when the starter left them
 
 protected:
     frame* parent_ = nullptr;  // from open() on
@@ -237,7 +241,7 @@ public:
         : joint_(std::move(not_yet.joint_)), branches_(std::move(not_yet.branches_)) {}
     ~together() { joint_.stands() ? destroy_where_they_stand() : std::destroy_at(&branches_); }
 
-    bool await_ready() const noexcept { return joint_.of_none(); }
+    bool await_ready() const noexcept { return false; }
     template <homed Promise>
     bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
         return begin(h.promise());

@@ -53,7 +53,7 @@ public:
     }
 };
 
-/// `how`: of what to make a Joint for so many.
+/// `how`: of what to make a Joint.
 template <typename Joint, typename How, typename... As>
 auto all_together(const How& how, As&... as) {
     return all_of<Joint, std::tuple<branch_for<As>...>>(how, as_branch(as)...);
@@ -84,14 +84,13 @@ auto all_together(const How& how, std::array<A, N>& all) {
 /// Cost       a recycled frame for each that is neither a task nor a call.
 template <awaitable... As>
 [[nodiscard]] auto when_all(As... as) {
-    return detail::all_together<detail::joint>(sizeof...(As), as...);
+    return detail::all_together<detail::joint>(detail::nothing(), as...);
 }
 
 /// The same for any number of tasks of one kind; gives a vector, or nothing for task<>.
 template <typename T>
 [[nodiscard]] auto when_all(std::vector<task<T>> tasks) {
-    const std::size_t count = tasks.size();
-    return detail::all_together<detail::joint>(count, std::move(tasks));
+    return detail::all_together<detail::joint>(detail::nothing(), std::move(tasks));
 }
 
 /// The same for a fixed number of one kind, taken out of an array; gives an array of the values, or
@@ -104,11 +103,11 @@ template <typename T>
 /// Cost       no operator new in the steady state.
 template <awaitable A, std::size_t N>
 [[nodiscard]] auto when_all(std::array<std::type_identity_t<A>, N>&& all) {
-    return detail::all_together<detail::joint>(N, all);
+    return detail::all_together<detail::joint>(detail::nothing(), all);
 }
 template <std::nullptr_t = nullptr, awaitable A, std::size_t N>
 [[nodiscard]] auto when_all(std::array<A, N>&& all) {
-    return detail::all_together<detail::joint>(N, all);
+    return detail::all_together<detail::joint>(detail::nothing(), all);
 }
 template <std::nullptr_t = nullptr, awaitable A, std::size_t N>
     requires(detail::unsafe_temporaries && !std::is_trivially_destructible_v<A>)
@@ -116,7 +115,7 @@ template <std::nullptr_t = nullptr, awaitable A, std::size_t N>
   deprecated("this compiler destroys a temporary array twice inside co_await (GCC PR 99576); "
              "name it, and write when_all<task<T>>(std::move(named))")]]
 auto when_all(std::array<A, N>&& all) {
-    return detail::all_together<detail::joint>(N, all);
+    return detail::all_together<detail::joint>(detail::nothing(), all);
 }
 
 }  // namespace posthaste

@@ -28,7 +28,7 @@ public:
     }
     template <typename T>
     void start(const task<T>& child) noexcept {
-        if (winner_.load(std::memory_order_relaxed)) return skip();
+        if (winner_.load(std::memory_order_relaxed)) return;
         promise_base& p = child.promise();
         if (joint::start(p, &inner_.under(), &race::ended_later)) ended(p);
     }
@@ -91,7 +91,7 @@ private:
 template <awaitable... As>
     requires(sizeof...(As) > 0)
 [[nodiscard]] auto when_any(As... as) {
-    return detail::any_of<detail::task_for<As>...>(sizeof...(As),
+    return detail::any_of<detail::task_for<As>...>(detail::nothing(),
                                                    detail::as_task(std::move(as))...);
 }
 

@@ -11,7 +11,6 @@
 #include <atomic>
 #include <chrono>
 #include <coroutine>
-#include <cstddef>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -32,11 +31,7 @@ consteval bool checked_gather() {
 /// nevertheless is asked to stop, and its `cancelled` told as what it is.
 class gathering : public joint {
 public:
-    struct plan {  ///< what it is made of
-        std::size_t branches;
-        duration allowed;
-    };
-    explicit gathering(const plan& p) noexcept : joint(p.branches), allowed_(p.allowed) {}
+    explicit gathering(duration allowed) noexcept : joint(nothing()), allowed_(allowed) {}
     gathering(gathering&& not_yet) noexcept
         : joint(std::move(not_yet)), allowed_(not_yet.allowed_) {}
     ~gathering() { close(); }
@@ -131,7 +126,7 @@ private:
 template <awaitable... Calls>
 [[nodiscard]] auto gather(Calls... calls) {
     static_assert(detail::checked_gather<Calls...>());
-    return detail::all_together<detail::joint>(sizeof...(Calls), calls...);
+    return detail::all_together<detail::joint>(detail::nothing(), calls...);
 }
 
 /// The same for any number of calls of one kind; gives a vector of their results.
@@ -139,8 +134,8 @@ template <awaitable... Calls>
 template <awaitable Call>
 [[nodiscard]] auto gather(std::vector<Call> calls) {
     static_assert(detail::checked_gather<Call>());
-    const std::size_t count = calls.size();
-    return detail::all_together<detail::joint>(count, detail::as_branches(std::move(calls)));
+    return detail::all_together<detail::joint>(detail::nothing(),
+                                               detail::as_branches(std::move(calls)));
 }
 
 /// Makes all the calls, and goes on when the last has ended, or the time is over: what came until
@@ -158,16 +153,15 @@ template <awaitable Call>
 template <typename Rep, typename Period, awaitable... Calls>
 [[nodiscard]] auto gather(std::chrono::duration<Rep, Period> within, Calls... calls) {
     static_assert(detail::checked_gather<Calls...>());
-    const detail::gathering::plan how{sizeof...(Calls), to_duration(within)};
-    return detail::all_together<detail::gathering>(how, calls...);
+    return detail::all_together<detail::gathering>(to_duration(within), calls...);
 }
 
 /// The same for any number of calls of one kind; gives a vector of their results.
 template <typename Rep, typename Period, awaitable Call>
 [[nodiscard]] auto gather(std::chrono::duration<Rep, Period> within, std::vector<Call> calls) {
     static_assert(detail::checked_gather<Call>());
-    const detail::gathering::plan how{calls.size(), to_duration(within)};
-    return detail::all_together<detail::gathering>(how, detail::as_branches(std::move(calls)));
+    return detail::all_together<detail::gathering>(to_duration(within),
+                                                   detail::as_branches(std::move(calls)));
 }
 
 }  // namespace posthaste

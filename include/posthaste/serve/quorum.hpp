@@ -89,7 +89,7 @@ class ballot : public joint {
 
 public:
     explicit ballot(const votes& v) noexcept
-        : joint(v.of), needed_(v.needed), too_many_(v.of - v.needed + 1) {}
+        : joint(nothing()), needed_(v.needed), too_many_(v.of - v.needed + 1) {}
     ballot(ballot&& not_yet) noexcept
         : joint(std::move(not_yet)), needed_(not_yet.needed_), too_many_(not_yet.too_many_) {}
 
@@ -98,7 +98,7 @@ public:
         inner_.open(*parent.under);
     }
     void start(const branch& b) noexcept {
-        if (decisive_.load(std::memory_order_relaxed)) return skip();
+        if (decisive_.load(std::memory_order_relaxed)) return;
         promise_base& p = b.promise();
         if (joint::start(p, &inner_.under(), &ballot::ended_later)) ended(p);
     }
