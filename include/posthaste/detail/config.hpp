@@ -38,6 +38,13 @@
 #else
 #  define POSTHASTE_OF_THIS_THREAD POSTHASTE_NOINLINE inline
 #endif
+// The same, for what a coroutine comes to by await_suspend() alone: clang from 19 on keeps that out
+// itself, until it has made functions of the coroutine (LLVM pull request #79712).
+#if defined(__clang__) && __clang_major__ >= 19
+#  define POSTHASTE_OF_SUSPENDING_THREAD POSTHASTE_ALWAYS_INLINE
+#else
+#  define POSTHASTE_OF_SUSPENDING_THREAD POSTHASTE_OF_THIS_THREAD
+#endif
 
 // g++ before 13 destroys an aggregate temporary inside a co_await expression twice (GCC PR 99576).
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13

@@ -131,7 +131,7 @@ protected:
 private:
     // Of one thread, `started` says which coroutine was started last, by its frame. Gives what it
     // has come to: over, or not; or left alone, since it is too deep here to start it.
-    POSTHASTE_OF_THIS_THREAD phase run_here(std::coroutine_handle<> h) noexcept {
+    POSTHASTE_OF_SUSPENDING_THREAD phase run_here(std::coroutine_handle<> h) noexcept {
         thread_state& here = this_thread_inlined();
         const unsigned depth = here.depth;
         if (depth >= max_depth) return phase::left_alone;
@@ -155,7 +155,7 @@ private:
         ended_ = ended;
         owner_ = owner;
     }
-    POSTHASTE_OF_THIS_THREAD void end(std::coroutine_handle<> h) noexcept {
+    POSTHASTE_OF_SUSPENDING_THREAD void end(std::coroutine_handle<> h) noexcept {
         if (this_thread_inlined().started == h.address())
             phase_.store(phase::over, std::memory_order_relaxed);
         else end_elsewhere();
