@@ -81,6 +81,31 @@ TEST_CASE("mailbox: the order holds across several takings") {
     CHECK(box.take() == &letters[5]);
 }
 
+TEST_CASE("mailbox: what is put where it is read lies behind what was taken, or put elsewhere") {
+    mailbox box;
+    std::array<letter, 8> letters;
+    CHECK(box.put_here(letters[0]) == put_result::claimed);
+    CHECK_FALSE(box.queued());  // it counts as taken
+    CHECK_FALSE(box.is_free());
+    CHECK(box.put_here(letters[1]) == put_result::queued);
+    CHECK_FALSE(box.release());
+    CHECK(box.put(letters[2]) == put_result::queued);
+    CHECK(box.put_here(letters[3]) == put_result::queued);
+    CHECK(box.queued());
+    for (std::size_t i = 0; i != 3; ++i) CHECK(box.take() == &letters[i]);
+    CHECK(box.put_here(letters[4]) == put_result::queued);
+    CHECK(box.put(letters[5]) == put_result::queued);
+    for (std::size_t i = 3; i != 6; ++i) CHECK(box.take() == &letters[i]);
+    CHECK(box.take() == nullptr);
+    CHECK(box.put_here(letters[6]) == put_result::queued);  // the claim is held still
+    box.shut();
+    CHECK(box.put_here(letters[7]) == put_result::refused);
+    CHECK(box.take() == &letters[6]);
+    CHECK(box.take() == nullptr);
+    CHECK(box.release());
+    CHECK(box.put_here(letters[7]) == put_result::refused);
+}
+
 TEST_CASE("mailbox: the claim is given up only where nothing is left") {
     mailbox box;
     std::array<letter, 3> letters;
@@ -157,14 +182,15 @@ TEST_CASE("mailbox: behaves as a queue with a claim, whatever the order of steps
         bool claimed = false, shut = false;
         int wrong = 0;
         for (int step = 0; step != 200; ++step) {
-            switch (draw(step == 150 ? 5 : 4)) {
+            const auto what = draw(step == 150 ? 5 : 4);
+            switch (what) {
                 case 0:
                 case 1: {
                     letter& l = letters.emplace_back();
                     const auto expected = shut      ? put_result::refused
                                           : claimed ? put_result::queued
                                                     : put_result::claimed;
-                    wrong += box.put(l) != expected;
+                    wrong += (what == 0 ? box.put(l) : box.put_here(l)) != expected;
                     if (!shut) model.push_back(&l), claimed = true;
                     break;
                 }

@@ -59,8 +59,9 @@ letter* turn_round(letter* newest) noexcept {
 ///            far as one happened before the other. What was done before put() happens before
 ///            take().
 /// Threads    put(), claim(), claim_soon() and shut() any; take() and release() only whoever holds
-///            the claim.
-/// Cost       no allocation, no lock; put() one compare-exchange, repeated under contention.
+///            the claim; put_here() where all readers read, one at a time.
+/// Cost       no allocation, no lock; put() one compare-exchange, repeated under contention;
+///            put_here() none, where there is a reader.
 template <typename Atomics = detail::std_atomics>
 class basic_mailbox {
 public:
@@ -84,6 +85,16 @@ public:
                                               std::memory_order_acq_rel,  // (1)
                                               std::memory_order_relaxed));
         return seen & idle_bit ? put_result::claimed : put_result::queued;
+    }
+    /// The same, behind what was taken, as long as nothing lies before that.
+    /// Requires   whoever holds the claim runs here, but not just now; each holder does.
+    put_result put_here(letter& l) noexcept {
+        const bool claimed = claim();
+        if (!claimed && word_.load(std::memory_order_relaxed) != 0) return put(l);
+        l.next = nullptr;
+        *(out_ ? &last_out_->next : &out_) = &l;
+        last_out_ = &l;
+        return claimed ? put_result::claimed : put_result::queued;
     }
 
     /// Takes the claim, if nobody has it and nothing is queued.
@@ -157,8 +168,8 @@ private:
         if (queued()) out_ = turned(word_.fetch_and(shut_bit, std::memory_order_acq_rel));  // (3)
         return out_;
     }
-    static letter* turned(std::uintptr_t word) noexcept {
-        return detail::turn_round<true>(list(word));
+    letter* turned(std::uintptr_t word) noexcept {
+        return detail::turn_round<true>(last_out_ = list(word));
     }
 
     //     word_            out_     who may write out_     put()        who moves it on
@@ -175,10 +186,13 @@ private:
     // (5) acquires what the last holder did from (4).
     // relaxed: a first look, checked by a read-modify-write; shut(), which hands over nothing: as a
     // read-modify-write it leaves the others' hand-overs whole; a put() is before it, or refused.
+    // put_here() reads 0 where a reader is here, or on its way to here, and hands over nothing: what
+    // was put() before is in out_ then, and what is put() later is read later.
     alignas(detail::cache_line) typename Atomics::template atomic<std::uintptr_t> word_ = idle_bit;
     senders_counts counts_;
     // Taken and turned round; guarded by the claim. Away from what senders write.
     alignas(detail::cache_line) letter* out_ = nullptr;
+    letter* last_out_ = nullptr;  // unless that is empty
 };
 
 using mailbox = basic_mailbox<>;
