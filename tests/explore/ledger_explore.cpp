@@ -4,6 +4,7 @@
 #include <posthaste/carry/mailbox.hpp>
 #include <posthaste/serve/ledger.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 
@@ -100,6 +101,47 @@ world::script counts_places(bool used) {
     return script;
 }
 
+// One who takes places ahead, 2 at a time, and may read what he put; perhaps another who sends.
+// There is room for so many.
+world::script counts_ahead(unsigned room, unsigned here, bool reads, unsigned elsewhere) {
+    struct state {
+        ledger book{128};
+        posthaste::senders_counts senders;
+        std::uint64_t before = 0, tried = 0, here = 0, elsewhere = 0;
+    };
+    auto s = world::fresh<state>();
+    world::name(s->book, "ledger");
+    s->book.count_at(s->senders);
+    s->before = 128 - room, s->tried = here + elsewhere;
+    s->senders.accepted.store(s->before, std::memory_order_relaxed);
+    world::script script;
+    script.names = {"home", "watcher", "elsewhere"};
+    script.threads.push_back([s, here, reads] {
+        for (unsigned i = 0; i != here; ++i) {
+            if (s->book.accept_here() == 0) continue;
+            ++s->here;
+            if (reads) s->book.to_the_lane();
+        }
+    });
+    script.threads.push_back([s] {
+        const auto a = s->book.counts({}, 0);
+        world::demand(a.left <= 128, "more are left than there is room for");
+        world::demand(a.left >= s->before, "more have gone than were accepted");
+        world::demand(a.accepted <= s->before + s->tried, "more are accepted than were sent");
+    });
+    if (elsewhere != 0)
+        script.threads.push_back([s] { s->elsewhere += s->book.accept_if_room() != 0; });
+    script.at_end = [s, room, reads] {
+        const auto a = s->book.counts({}, 0);
+        const std::uint64_t sent = s->here + s->elsewhere;
+        world::demand(a.accepted == s->before + sent, "miscounted");
+        world::demand(a.left == s->before + sent - (reads ? s->here : 0), "miscounted");
+        const std::uint64_t fit = std::min<std::uint64_t>(room, s->tried);
+        world::demand(sent == fit || (sent + 1 == fit && s->elsewhere == 0), "there was room");
+    };
+    return script;
+}
+
 }  // namespace
 
 int main() {
@@ -111,5 +153,9 @@ int main() {
     r.add("waits for a place", [] { return waits_for_room(&ledger::give_place_back); });
     r.add("counts a place that is used", [] { return counts_places(true); });
     r.add("counts a place that is given back", [] { return counts_places(false); });
+    r.add("counts what is taken ahead", [] { return counts_ahead(3, 2, false, 1); });
+    r.add("counts it while there is room for no other", [] { return counts_ahead(2, 1, true, 1); });
+    r.add("counts it time and again", [] { return counts_ahead(5, 3, false, 0); });
+    r.add("counts it as it is read", [] { return counts_ahead(3, 2, true, 0); });
     return r.end();
 }

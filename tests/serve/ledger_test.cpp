@@ -3,6 +3,8 @@
 #include "../support/catch.hpp"
 
 #include <chrono>
+#include <cstdint>
+#include <utility>
 
 using namespace posthaste;
 using namespace std::chrono_literals;
@@ -106,6 +108,48 @@ TEST_CASE("ledger: at the end, who is refused just now is not in it") {
     CHECK(a.accepted == 1);
     CHECK(a.left == 0);
     CHECK(a.adds_up());
+}
+
+TEST_CASE("ledger: senders who come one at a time have all the room, and are counted one by one") {
+    for (const std::uint64_t capacity : {1u, 127u, 128u, 200u, 1024u, 2000u}) {
+        ledger l(capacity);
+        const auto expect = [&](std::uint64_t accepted, std::uint64_t gone) {
+            const account a = l.counts({}, 0);
+            return a.accepted == accepted && a.left == accepted - gone;
+        };
+        std::uint64_t wrong = 0;
+        for (std::uint64_t i = 1; i <= capacity; ++i)
+            wrong += l.accept_here() != i || !expect(i, 0);
+        CHECK(wrong == 0);
+        CHECK(l.accept_here() == 0);
+        CHECK(expect(capacity, 0));
+        l.to_the_lane();
+        CHECK(l.accept_here() == capacity + 1);
+        CHECK(l.accept_here() == 0);
+        l.not_accepted();
+        CHECK(expect(capacity, 1));
+        CHECK(l.accept_here() == capacity + 1);
+        CHECK(l.accept_here() == 0);
+        for (std::uint64_t i = 0; i != capacity; ++i) l.to_the_lane();
+        CHECK(expect(capacity + 1, capacity + 1));
+    }
+}
+
+TEST_CASE("ledger: what they take ahead, others do not have, and nobody has too much") {
+    for (const auto& [capacity, ahead] :
+         {std::pair{127u, 1u}, {128u, 2u}, {1024u, 16u}, {1u << 20, 16u}}) {
+        ledger l(capacity);
+        CHECK(l.accept_here() == 1);
+        std::uint64_t others = 0;
+        while (l.accept_if_room() != 0) ++others;
+        CHECK(others == capacity - ahead);
+        CHECK(l.counts({}, 0).accepted == others + 1);
+        CHECK(l.counts({}, 0).left == others + 1);
+        std::uint64_t here = 1;
+        while (l.accept_here() != 0) ++here;
+        CHECK(here == ahead);
+        CHECK(l.counts({}, 0).left == capacity);
+    }
 }
 
 TEST_CASE("ledger: what is refused or late is counted beside, and the latest reply stays that") {

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <thread>
 
 namespace posthaste {
 
@@ -18,9 +19,10 @@ namespace posthaste {
 /// what the account is. Its users say what happens, before or after it as noted; the lanes count
 /// for themselves what becomes of what they have.
 ///
-/// Threads    any, to_the_lane() one at a time.
-/// Cost       none takes a lock; to_the_lane() is a load and a store, all others take one
-///            read-modify-write, accept_if_room() repeats it under contention.
+/// Threads    any; to_the_lane() one at a time, and accept_here().
+/// Cost       none takes a lock; to_the_lane() is a load and a store, and so is accept_here() 15
+///            times of 16; all others take one read-modify-write, accept_if_room() repeats it under
+///            contention.
 class ledger {
 public:
     /// What became of the messages that the lanes took, and how many they are at.
@@ -52,6 +54,16 @@ public:
         } while (!accepted.compare_exchange_weak(seen, seen + 1, std::memory_order_release,  // (3)
                                                  std::memory_order_relaxed));
         return seen + 1;
+    }
+    /// The same for senders who come one at a time. While there is room for many they take a few
+    /// places ahead, each time a 64th of all, 16 at most: so to others the queue may seem full when
+    /// it all but is. Who only comes here finds as much room as there is.
+    std::uint64_t accept_here() noexcept {
+        const std::uint64_t used = used_ahead_.load(std::memory_order_relaxed);
+        std::uint64_t ahead = ahead_.load(std::memory_order_relaxed) / 2;
+        if (used == ahead && (ahead = take_ahead(ahead)) == used) return accept_if_room();
+        used_ahead_.store(used + 1, std::memory_order_release);  // (6)
+        return senders_->accepted.load(std::memory_order_relaxed) - (ahead - used - 1);
     }
     /// One more, whether there is room or not: the how-manieth it is.
     std::uint64_t accept() noexcept {
@@ -92,13 +104,18 @@ public:
     std::uint64_t gone() const noexcept { return gone(std::memory_order_relaxed); }
 
     account counts(const lanes& l, std::uint64_t redelivered) const noexcept {
-        // All of one moment: what was seen before the look at `accepted` is the same after it.
+        // All of one moment: what was seen before the look at `accepted` is the same after it. What
+        // is used ahead may become more meanwhile, as if it had been accepted then.
         moment m = look();
         std::uint64_t queued = 0;
         for (int looks = 0;; ++looks) {
+            const std::uint64_t used = used_ahead_.load(std::memory_order_acquire);  // (6)
             queued = senders_->accepted.load(std::memory_order_acquire);  // (3)
+            queued -= m.ahead / 2 - used;
             const moment after = look();
-            if (after == m || looks == 1000) break;
+            const bool complete = m.ahead % 2 == 0;
+            if ((after == m && complete) || looks == 1000) break;
+            if (!complete) std::this_thread::yield();
             m = after;
         }
         account a = ends(l, redelivered, m);
@@ -122,7 +139,7 @@ private:
 
     // What has left the queue, and what is in it with no message yet.
     struct moment {
-        std::uint64_t to_lanes, dropped, given_back, granted, used;
+        std::uint64_t to_lanes, dropped, given_back, granted, used, ahead;
         std::uint64_t gone() const noexcept { return to_lanes + dropped + given_back; }
         // Fewer may seem granted than used, if they are not of one moment after all.
         std::uint64_t not_used(std::uint64_t but) const noexcept {
@@ -131,6 +148,24 @@ private:
         bool operator==(const moment&) const = default;
     };
 
+    // As many places as it takes at a time, or none: how many they have been so far.
+    POSTHASTE_NOINLINE std::uint64_t take_ahead(std::uint64_t before) noexcept {
+        const std::uint64_t more = std::min<std::uint64_t>(capacity_ / 64, 16);
+        if (more < 2) return before;
+        number& accepted = senders_->accepted;
+        std::uint64_t seen = accepted.load(std::memory_order_relaxed), now = before + more;
+        ahead_.store(2 * before + 1, std::memory_order_relaxed);
+        do {
+            if (is_full(seen + more - 1, gone())) {
+                now = before;
+                break;
+            }
+        } while (!accepted.compare_exchange_weak(seen, seen + more,
+                                                 std::memory_order_release,  // (3)
+                                                 std::memory_order_relaxed));
+        ahead_.store(2 * now, std::memory_order_release);  // (6)
+        return now;
+    }
     bool is_full(std::uint64_t accepted, std::uint64_t gone) const noexcept {
         return static_cast<std::int64_t>(accepted - gone) >= static_cast<std::int64_t>(capacity_);
     }
@@ -157,6 +192,7 @@ private:
         m.given_back = given_back_.load(std::memory_order_acquire);  // (2)
         m.granted = granted_.load(std::memory_order_acquire);  // (5)
         m.used = used_.load(std::memory_order_relaxed);
+        m.ahead = ahead_.load(std::memory_order_acquire);  // (6)
         return m;
     }
     account ends(const lanes& l, std::uint64_t redelivered, const moment& m) const noexcept {
@@ -177,20 +213,24 @@ private:
     //     accepted, so that an account never shows more gone than accepted.
     // (2) acquires that. In to_the_lane() it releases the same.
     // (3) releases from a sender to an account what the sender has seen of gone(), so that an
-    //     account never shows more left than there is room for.
+    //     account never shows more left than there is room for; and that it is taking places ahead.
     // (4) hands that on from sender to sender. The value may be too small: then all are asked.
     // (5) releases to an account that a place had been accepted before it was granted. That it was
     //     used or given back before it was taken, (2) does.
+    // (6) releases to an account that places had been accepted before they were ahead, and were
+    //     ahead before they were used.
     // relaxed: the other counters; each is exact, their sum at rest. A first look at accepted,
-    // checked by a read-modify-write.
+    // checked by a read-modify-write. What accept_here() reads it wrote itself.
     alignas(detail::cache_line) number to_lanes_ = 0;  // the readers'
     number to_the_lane_ = 0;
     number dropped_ = 0;
-    number late_ = 0;
     number granted_ = 0, used_ = 0, given_back_ = 0;  // places: each was granted, and has one end
-    std::atomic<duration::rep> late_by_ = 0;
+    number ahead_ = 0;  // places taken ahead, times 2; odd while more are taken
+    number used_ahead_ = 0;
     // Which only few write to, if any.
-    alignas(detail::cache_line) senders_counts* senders_ = &own_;
+    alignas(detail::cache_line) number late_ = 0;
+    std::atomic<duration::rep> late_by_ = 0;
+    senders_counts* senders_ = &own_;
     const std::size_t capacity_;
     senders_counts own_;  // of a ledger that is told of no others
 };
