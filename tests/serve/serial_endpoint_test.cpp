@@ -118,6 +118,37 @@ TEST_CASE("serial_endpoint: a call is claimed only while nothing is queued or ha
     CHECK(e.put(letter, false) == endpoint_core::admission::closed);
 }
 
+TEST_CASE("serial_endpoint: who sends where it is read finds as much room as there is") {
+    testing::no_frames_left frames;
+    for (const int capacity : {1, 128, 1000}) {
+        simulation sim;
+        bus app(sim);
+        int handled = 0;
+        app.handle<note>("notes", serial.capacity(static_cast<std::size_t>(capacity)),
+                         [&](const note& n) {
+                             CHECK(n.n == handled);
+                             return ++handled;
+                         });
+        const auto c = app.client<note>("notes");
+        const auto fill = [&]() -> task<int> {
+            int sent = 0;
+            while (c.send(0, sent)) ++sent;
+            const auto refused = co_await c.call(0, sent);
+            CHECK(outcome(refused) == "overloaded, none");
+            CHECK(app.counts("notes").left == static_cast<std::uint64_t>(capacity));
+            co_return sent;
+        };
+        for (int turn = 1; turn != 3; ++turn) {
+            handled = 0;
+            launched<int> sender(sim, fill());
+            sim.advance(1s);
+            CHECK(sender.value() == capacity);
+            CHECK(app.counts("notes").handled == static_cast<std::uint64_t>(turn * capacity));
+            CHECK(app.counts("notes").left == 0);
+        }
+    }
+}
+
 TEST_CASE(
     "serial_endpoint: while senders evict its oldest, the reader still sees the rest in order") {
     testing::no_frames_left frames;

@@ -186,8 +186,8 @@ private:
     // (5) acquires what the last holder did from (4).
     // relaxed: a first look, checked by a read-modify-write; shut(), which hands over nothing: as a
     // read-modify-write it leaves the others' hand-overs whole; a put() is before it, or refused.
-    // put_here() reads 0 where a reader is here, or on its way to here, and hands over nothing: what
-    // was put() before is in out_ then, and what is put() later is read later.
+    // put_here() reads 0 where a reader is here, or on its way, and hands over nothing: what was
+    // put() before is in out_ then, and what is put() later is read later.
     alignas(detail::cache_line) typename Atomics::template atomic<std::uintptr_t> word_ = idle_bit;
     senders_counts counts_;
     // Taken and turned round; guarded by the claim. Away from what senders write.

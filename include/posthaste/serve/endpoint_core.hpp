@@ -114,18 +114,21 @@ public:
     /// Takes the envelope over if it is accepted; false: put() will say what becomes of it.
     /// Requires   it is not a call's.
     bool put_at_once(envelope& e) noexcept {
-        if (!tracks(e) || ledger_.accept_if_room() == 0) return false;
-        if (put_straight_or_enqueue(e)) return true;
+        if (!tracks(e)) return false;
+        const bool here = is_read_here();
+        if (accept_if_room(here) == 0) return false;
+        if (put_straight_or_enqueue(e, here)) return true;
         ledger_.not_accepted();
         return false;
     }
     /// The same of a call's; false: as well, if its lane could begin with it.
     bool queue_at_once(envelope& e, request& r) noexcept {
         if (!straight_.box || straight_.box->idle()) return false;
-        const std::uint64_t ticket = ledger_.accept_if_room();
+        const bool here = is_read_here();
+        const std::uint64_t ticket = accept_if_room(here);
         if (ticket == 0) return false;
         r.ticket = ticket;
-        if (straight_.put(e, home_)) return true;
+        if (straight_.put(e, home_, here)) return true;
         ledger_.not_accepted();
         return false;
     }
@@ -167,7 +170,7 @@ public:
         }
         if (!message) {
             grant_place(*waits);
-        } else if (!go_as_work(*message) && !put_straight_or_enqueue(*message)) {
+        } else if (!go_as_work(*message) && !put_straight_or_enqueue(*message, is_read_here())) {
             ledger_.not_accepted();
             return refuse(admission::closed);
         }
@@ -192,7 +195,7 @@ public:
         if (closed_.load(std::memory_order_relaxed)) return refuse(admission::closed);
         if (!tracks(e)) return refuse(admission::overloaded);
         if (drops()) return admission::accepted;
-        if (ledger_.accept_if_room() == 0) return refuse(admission::overloaded);
+        if (accept_if_room(is_read_here()) == 0) return refuse(admission::overloaded);
         ledger_.grant_place();
         return admission::accepted;
     }
@@ -242,8 +245,11 @@ public:
     }
     /// Callers may wait for room.
     bool lets_wait() const noexcept { return full_ == when_full::wait; }
-    /// Messages are queued that nothing may pass, so that no lane can be claimed. A hint.
-    bool has_queued() const noexcept { return taken_straight_from_ && straight_.box->queued(); }
+    /// No lane can be claimed, as messages are queued that nothing may pass. A hint.
+    bool has_queued() const noexcept {
+        if (read_one_by_one_) return !straight_.box->is_free();
+        return taken_straight_from_ && straight_.box->queued();
+    }
     /// Whoever calls it from home() may be taken elsewhere by who watches there.
     bool is_watched() const noexcept { return watched_; }
     /// Has the handler answer at once, if a lane is free for whatever message; false: nothing has
@@ -382,6 +388,7 @@ protected:
     /// The same of take(): nobody but this lane takes from there.
     void go_straight(mailbox& box, lane& reader) noexcept {
         straight_ = {&box, &reader}, taken_straight_from_ = true;
+        read_one_by_one_ = home_.one_by_one() && full_ != when_full::wait;
         answers_unclaimed_ = alone();
     }
     /// What is answered at once takes that lane without a claim, by its being busy.
@@ -542,8 +549,13 @@ private:
         static_cast<lane&>(*straight_.reader).go_with(*r, home_);
         return true;
     }
-    bool put_straight_or_enqueue(envelope& e) noexcept {
-        return straight_.box ? straight_.put(e, home_) : enqueue(e);
+    bool put_straight_or_enqueue(envelope& e, bool here) noexcept {
+        return straight_.box ? straight_.put(e, home_, here) : enqueue(e);
+    }
+    // Whoever sends now and the lane are never at work at a time.
+    bool is_read_here() const noexcept { return read_one_by_one_ && home_.here(); }
+    std::uint64_t accept_if_room(bool here) noexcept {
+        return here ? ledger_.accept_here() : ledger_.accept_if_room();
     }
     bool release_by(lane& l) noexcept {
         return taken_straight_from_ ? straight_.box->release() : release(l);
@@ -630,7 +642,7 @@ private:
         if (e.call()) e.call()->ticket = ticket;
     }
     bool reserve(envelope& e) noexcept {
-        const std::uint64_t ticket = ledger_.accept_if_room();
+        const std::uint64_t ticket = accept_if_room(is_read_here());
         if (ticket != 0) number(e, ticket);
         return ticket != 0;
     }
@@ -718,8 +730,8 @@ private:
     struct {
         mailbox* box = nullptr;
         work* reader = nullptr;
-        bool put(envelope& e, executor& at) const noexcept {
-            const auto done = box->put(e);
+        bool put(envelope& e, executor& at, bool here) const noexcept {
+            const auto done = here ? box->put_here(e) : box->put(e);
             if (done == mailbox::put_result::claimed) at.post(*reader);
             return done != mailbox::put_result::refused;
         }
@@ -732,6 +744,7 @@ private:
     const bool ends_at_home_;
     bool kept_ = false;  // by keeper_
     bool taken_straight_from_ = false;  // from straight_.box, by go_straight()
+    bool read_one_by_one_ = false;  // the same, and nobody waits for room; see put_here()
     bool answers_unclaimed_ = false;  // by one lane, at a home of one thread at a time
     const detail::asymmetric_fence fence_;  // for those
     std::atomic<bool> discarding_ = false;
@@ -754,10 +767,10 @@ private:
     // (8) releases what was done there to whoever finds the lane at rest, and may destroy it.
     // relaxed: names need no order. discarding_: whoever misses it is asked to stop.
     // (1) to (4), further down, are a lane's: see lane.hpp.
-    [[no_unique_address]] ledger ledger_;  // what follows begins in its last line
-    std::atomic<std::uint64_t> named_ = 0;
     std::atomic<std::uint32_t> dropping_ = 0;  // how many are, who have no lane
     std::atomic<bool> closed_ = false;  // relaxed, mostly: enqueue() finds out for certain
+    [[no_unique_address]] ledger ledger_;  // what follows begins in its last line
+    std::atomic<std::uint64_t> named_ = 0;
 };
 
 namespace detail {

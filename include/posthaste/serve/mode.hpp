@@ -52,7 +52,8 @@ namespace detail {
 template <typename Mode>
 class queue_options {
 public:
-    /// How many messages may wait, 1 to `unbounded`.
+    /// How many messages may wait, 1 to `unbounded`. Of a serial one of 128 or more, on an executor
+    /// of one thread, senders from other threads may be refused when fewer do, by up to 15.
     constexpr Mode capacity(std::size_t n) const noexcept {
         Mode changed = self();
         changed.capacity_ = n;

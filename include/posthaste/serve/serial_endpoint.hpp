@@ -33,7 +33,7 @@ public:
     // Another thread's handler may be about to end: waiting for that is less than queueing behind
     // it, having the lane sent for, and being woken; and whoever queues makes others queue.
     lane* claim(envelope&) noexcept override {
-        return box_.claim() || claim_soon() ? &lane_ : nullptr;
+        return box_.claim() || (!home().one_by_one() && claim_soon()) ? &lane_ : nullptr;
     }
     bool answer_at_once(const handler_entry& how, void* message, void* answer) noexcept override {
         return answer_now(how, message, answer, nullptr);
