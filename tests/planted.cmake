@@ -69,6 +69,18 @@ bug(mailbox_accepts_after_shut
 ]==]
   replace [==[]==]
   program explore/mailbox_explore)
+bug(mailbox_passes_by_what_is_there
+  about "out of order: what is put where it is read passes by what was put elsewhere"
+  header carry/mailbox.hpp
+  find [==[word_.load(std::memory_order_relaxed) != 0) return put(l);]==]
+  replace [==[word_.load(std::memory_order_relaxed) & shut_bit) return put(l);]==]
+  program explore/mailbox_explore)
+bug(ledger_counts_half_of_a_step
+  about "an account counts places that are just being taken ahead"
+  header serve/ledger.hpp
+  find [==[const bool complete = m.ahead % 2 == 0;]==]
+  replace [==[const bool complete = true;]==]
+  program explore/ledger_explore)
 bug(work_queue_sends_nobody
   about "a letter waits, and a place is free: a reader that finds more sends nobody"
   header carry/work_queue.hpp
