@@ -58,3 +58,20 @@ TEST_CASE("maybe: where its constructor throws it is empty") {
     REQUIRE_FALSE(m);
     REQUIRE(alive == 0);
 }
+
+TEST_CASE("maybe: is empty for the destructor of what was in it") {
+    struct last {
+        last(detail::maybe<last>& m, int& n) noexcept : in(m), ended(n) {}
+        last(const last&) = delete;
+        ~last() {
+            if (++ended == 1) in.reset();
+        }
+        detail::maybe<last>& in;
+        int& ended;
+    };
+    int ended = 0;
+    detail::maybe<last> m;
+    m.emplace(m, ended);
+    m.reset();
+    REQUIRE(ended == 1);
+}

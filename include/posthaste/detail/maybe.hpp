@@ -1,6 +1,8 @@
 // Made in its place, later than what it is in.  SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <posthaste/detail/exchange.hpp>
+
 #include <new>
 #include <utility>
 
@@ -22,8 +24,7 @@ public:
         full_ = true;
     }
     void reset() noexcept {
-        if (full_) value_.~T();
-        full_ = false;
+        if (detail::exchange(full_, false)) value_.~T();  // which may look here, or end all this
     }
     explicit operator bool() const noexcept { return full_; }
     /// Requires   it is full.
