@@ -2,6 +2,7 @@
 
 #include <posthaste/detail/invoke.hpp>
 
+#include <functional>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -36,4 +37,25 @@ TEST_CASE("invoke: takes a member of its argument, or of what that points to") {
     STATIC_REQUIRE(std::is_same_v<decltype(detail::invoke(&point::x, p)), int&>);
     STATIC_REQUIRE(std::is_same_v<decltype(detail::invoke(&point::x, fixed)), const int&>);
     STATIC_REQUIRE(std::is_same_v<decltype(detail::invoke(&point::x, std::move(p))), int&&>);
+}
+
+TEST_CASE("invoke: takes a member of what a reference_wrapper refers to, of a base, of a union") {
+    struct base {
+        int x = 7;
+        int half() const noexcept { return x / 2; }
+    };
+    struct derived : base {};
+    union either {
+        int one;
+        float other;
+    };
+    derived d;
+    const auto half = &base::half;  // an lvalue
+    REQUIRE(detail::invoke(half, std::ref(d)) == 3);
+    REQUIRE(detail::invoke(half, std::cref(d)) == 3);
+    REQUIRE(detail::invoke(half, std::make_unique<derived>()) == 3);
+    detail::invoke(&base::x, std::ref(d)) = 9;
+    REQUIRE(detail::invoke(&base::x, std::as_const(d)) == 9);
+    either e{.one = 5};
+    REQUIRE(detail::invoke(&either::one, e) == 5);
 }
