@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -52,4 +53,13 @@ TEST_CASE("fixed_array: what throws while it is made leaves nothing behind") {
     until_throw = 3;
     REQUIRE_THROWS_AS(detail::fixed_array<one>(5), std::runtime_error);
     REQUIRE(alive == 0);
+}
+
+TEST_CASE("fixed_array: one that has none takes no memory") {
+    struct none_left {
+        static void* operator new[](std::size_t) { throw std::bad_alloc(); }
+        static void operator delete[](void*) noexcept {}
+    };
+    REQUIRE(detail::fixed_array<none_left>(0).size() == 0);
+    REQUIRE_THROWS_AS(detail::fixed_array<none_left>(1), std::bad_alloc);
 }

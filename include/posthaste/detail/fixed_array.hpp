@@ -12,8 +12,9 @@ template <typename T>
 class fixed_array {
 public:
     fixed_array() noexcept = default;
-    /// Errors     throws bad_alloc, or what T() throws.
-    explicit fixed_array(std::size_t size) : at_(new T[size]()), size_(size) {}
+    /// Errors     throws bad_alloc, unless it has none, or what T() throws.
+    explicit fixed_array(std::size_t size)
+        : at_(size == 0 ? nullptr : new T[size]()), size_(size) {}
     fixed_array(fixed_array&& o) noexcept
         : at_(detail::exchange(o.at_, nullptr)), size_(detail::exchange(o.size_, 0)) {}
     fixed_array& operator=(fixed_array o) noexcept {
