@@ -268,6 +268,28 @@ void furnish() {
     demand(app.counts(keyed_name).failed == 2, "the account is there");
 }
 
+// A policy that cannot be put upon another one leaves that where it is.
+void stack_policies() {
+    run_loop loop;
+    bus app(loop);
+    app.handle<ask>(plain_name, [](const ask& a) { return a.n; });
+    std::optional<shed> outer, inner;
+    done_at_last([&] { outer.emplace(); });
+    done_at_last([&] { inner.emplace(); });
+    call_settings s{forever};
+    outer->apply(s);
+    const auto before = s.watch;
+    if (!done([&] { inner->apply(s); })) {
+        demand(s.watch == before, "the other one is there");
+        inner->apply(s);
+    }
+    demand(s.watch != before && s.watch->asks(*before), "both are asked");
+    std::optional<client<ask>> c;
+    done_at_last([&] { c.emplace(app.client<ask>(plain_name, retry() | *outer | *inner)); });
+    const auto r = app.run([&]() -> task<result<int>> { co_return co_await c->call(7); });
+    demand(r && *r == 7, "the client works");
+}
+
 // Who subscribes hears the latest messages, or it is counted that he does not.
 void hear_latest() {
     run_loop loop;
@@ -363,10 +385,15 @@ struct named {
     void (*run)();
 };
 constexpr std::array scenarios{
-    named{"conversation", &converse}, named{"a first send that waits", &ask_for_room_first},
-    named{"together", &together},     named{"a new bus", &make_a_bus},
-    named{"new endpoints", &furnish}, named{"latest messages", &hear_latest},
-    named{"a pool", &on_a_pool},      named{"a drain", &drain},
+    named{"conversation", &converse},
+    named{"a first send that waits", &ask_for_room_first},
+    named{"together", &together},
+    named{"a new bus", &make_a_bus},
+    named{"new endpoints", &furnish},
+    named{"policies", &stack_policies},
+    named{"latest messages", &hear_latest},
+    named{"a pool", &on_a_pool},
+    named{"a drain", &drain},
     named{"an end", &destroy},
 };
 

@@ -107,8 +107,8 @@ public:
         const std::shared_ptr<queue_watch>& mine = state_;
         if (!s.watch) s.watch = mine;
         else if (!s.watch->asks(*mine))
-            s.watch = detail::shared_as<queue_watch, detail::both_watch>(std::in_place,
-                                                                         std::move(s.watch), mine);
+            s.watch = detail::shared_as<queue_watch, detail::both_watch>(
+                std::in_place, s.watch, mine);  // copied: it stays where this throws
     }
 
     /// As it was when the last call left the queue.
