@@ -35,12 +35,7 @@ public:
     run_loop(const run_loop&) = delete;
     ~run_loop() { drive_ready(); }
 
-    void post(work& w) noexcept override {
-        if (here()) return ready_.put(w);
-        const std::lock_guard guard(mutex_);
-        inbox_.put(w);
-        changed_.notify_one();  // under the lock: afterwards the loop may be gone
-    }
+    void post(work& w) noexcept override { here() ? ready_.put(w) : post_elsewhere(w); }
     bool one_by_one() const noexcept override { return true; }
     time_point now() const noexcept override {
         const time_point t = std::chrono::steady_clock::now();
@@ -167,6 +162,11 @@ private:
         if (!driver_ && followers_) followers_->done.poke();
     }
 
+    POSTHASTE_NOINLINE void post_elsewhere(work& w) noexcept {
+        const std::lock_guard guard(mutex_);
+        inbox_.put(w);
+        changed_.notify_one();  // under the lock: afterwards the loop may be gone
+    }
     template <typename Done>
     void run_until(Done done, time_point limit) {
         while (!done()) {
