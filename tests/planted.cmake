@@ -49,18 +49,16 @@ bug(mailbox_claim_not_exclusive
 bug(mailbox_takes_by_store
   about "a lost letter: the list is taken by a load and a store"
   header carry/mailbox.hpp
-  find [==[if (queued()) out_ = turned(word_.fetch_and(shut_bit, std::memory_order_acq_rel));  // (3)]==]
-  replace [==[if (queued()) {
-            const auto all = word_.load(std::memory_order_seq_cst);
-            word_.store(all & shut_bit, std::memory_order_seq_cst);
-            out_ = turned(all);
-        }]==]
+  find [==[return turned(word_.fetch_and(shut_bit, std::memory_order_acq_rel));  // (3)]==]
+  replace [==[const auto all = word_.load(std::memory_order_seq_cst);
+        word_.store(all & shut_bit, std::memory_order_seq_cst);
+        return turned(all);]==]
   program explore/mailbox_explore)
 bug(mailbox_not_turned_round
   about "letters come out in the wrong order"
   header carry/mailbox.hpp
-  find [==[out_ = turned(word_]==]
-  replace [==[out_ = list(word_]==]
+  find [==[return turned(word_]==]
+  replace [==[return list(word_]==]
   program explore/mailbox_explore)
 bug(mailbox_accepts_after_shut
   about "a letter is accepted after the shut"

@@ -126,7 +126,7 @@ public:
 
     /// The oldest letter; nullptr: none is there now.
     letter* take() noexcept {
-        letter* const l = out_ ? out_ : fetch();
+        letter* const l = out_ ? out_ : queued() ? fetch() : nullptr;
         if (!l) return nullptr;
         out_ = l->next;
         detail::prefetch(detail::end_of_trail(l, l->trail));
@@ -165,8 +165,7 @@ private:
         return reinterpret_cast<letter*>(word & ~bits);
     }
     POSTHASTE_NOINLINE letter* fetch() noexcept {
-        if (queued()) out_ = turned(word_.fetch_and(shut_bit, std::memory_order_acq_rel));  // (3)
-        return out_;
+        return turned(word_.fetch_and(shut_bit, std::memory_order_acq_rel));  // (3)
     }
     letter* turned(std::uintptr_t word) noexcept {
         return detail::turn_round<true>(last_out_ = list(word));

@@ -487,7 +487,7 @@ protected:
         static_cast<void>(answer(e, *e.call()));
     }
     /// Hands the caller what is in the envelope, and leaves it. False: the caller had gone.
-    bool answer(envelope& e, request& r) noexcept {
+    POSTHASTE_ALWAYS_INLINE bool answer(envelope& e, request& r) noexcept {
         bool last = false;
         frame* const caller = r.caller;
         const auto verdict = r.cell.settle_and_leave(ending::replied, last);
@@ -876,7 +876,8 @@ inline bool lane::handle(envelope& e) noexcept {
 
 // As handle() for each, but what none of those handlers can see is done once.
 template <typename M, typename F, typename Answer>
-bool lane::hand_each(envelope& first, int& budget, F f, Answer answer) noexcept {
+POSTHASTE_ALWAYS_INLINE bool lane::hand_each(envelope& first, int& budget, F f,
+                                             Answer answer) noexcept {
     using one = detail::sent<M>;
     const handler_entry* const how = first.how;
     const auto is_a_call = [](const envelope& e) {
