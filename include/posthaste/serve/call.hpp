@@ -141,9 +141,8 @@ public:
         f.park(request_->only_room ? "room at" : "a reply from", to_.name);
         // Whoever wakes it has it go on here, but later.
         executor& at = static_cast<executor&>(*f.at);
-        if (at.one_by_one())
-            request_->cell.wait_alone(&at == &endpoint_->home() &&
-                                      endpoint_->ends_at_home(f.under->stop()));
+        const bool here = &at == &endpoint_->home() && endpoint_->ends_at_home(f.under->stop());
+        if (here || at.one_by_one()) request_->cell.wait_alone(here);
         // From now on it may be answered elsewhere, and all else that is not the caller's be gone.
         if ((held ? go_back_in() : queue()) && stand(f, due)) return true;
         f.at->unpark(f);

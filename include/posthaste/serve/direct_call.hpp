@@ -59,7 +59,7 @@ POSTHASTE_NOINLINE tried answer_at_once(const address& to, const message_type& t
     if (!how || !how->at_once) return {no, how};
     endpoint_core& at = *to.endpoint.made();
     if (at.is_watched()) return {at.has_queued() ? no : watched, how};
-    return {at.answer_at_once(*how, message, answer, failed...) ? answered : no, how};
+    return {at.answer_at_once(*how, message, answer, &failed...) ? answered : no, how};
 }
 
 /// One request, and nothing between it and its caller.

@@ -255,14 +255,15 @@ public:
     /// Has the handler answer at once, if a lane is free for whatever message; false: nothing has
     /// happened. Where the lane depends on the message: no.
     /// Requires   how.at_once, to be called at home(), and !is_watched().
-    virtual bool answer_at_once(const handler_entry& /*how*/, void* /*message*/,
-                                void* /*answer*/) noexcept {
-        return false;
-    }
-    /// The same for who needs the bus if it has failed: see lane::answer().
-    virtual bool answer_at_once(const handler_entry& /*how*/, void* /*message*/, void* /*answer*/,
-                                bus_keeper& /*failed*/) noexcept {
-        return false;
+    /// `failed`: of who needs the bus if it has failed, see lane::answer().
+    POSTHASTE_ALWAYS_INLINE bool answer_at_once(const handler_entry& how, void* message,
+                                                void* answer,
+                                                bus_keeper* failed = nullptr) noexcept {
+        if (!answers_unclaimed_) return answer_claimed(how, message, answer, failed);
+        lane& l = static_cast<lane&>(*straight_.reader);
+        if (!take_unclaimed(l, *straight_.box)) return false;
+        l.answer(how, message, answer, failed);
+        return true;
     }
     /// The same where is_watched(). `by`: how its caller may be taken elsewhere.
     virtual at_once answer_watched(const handler_entry& /*how*/, void* /*message*/,
@@ -378,6 +379,11 @@ protected:
 
     /// Puts it where its lane will find it; false: shut.
     virtual bool enqueue(envelope& e) noexcept = 0;
+    /// As answer_at_once(), on a lane that is claimed.
+    virtual bool answer_claimed(const handler_entry& /*how*/, void* /*message*/, void* /*answer*/,
+                                bus_keeper* /*failed*/) noexcept {
+        return false;
+    }
     /// The next message for this lane; nullptr: none now.
     virtual envelope* take(lane& l) noexcept = 0;
     /// Where enqueue() puts it, all who do so count, too. Before it is used.
@@ -394,7 +400,7 @@ protected:
     /// What is answered at once takes that lane without a claim, by its being busy.
     bool answers_unclaimed() const noexcept { return answers_unclaimed_; }
     /// False: the lane is busy, or claimed, or `box` is shut.
-    bool take_unclaimed(lane& l, const mailbox& box) noexcept {
+    POSTHASTE_ALWAYS_INLINE bool take_unclaimed(lane& l, const mailbox& box) noexcept {
         if (l.busy() || !box.is_free()) return false;
         l.be_busy();
         fence_.light();  // (7)

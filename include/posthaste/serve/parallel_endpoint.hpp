@@ -36,13 +36,6 @@ public:
     }
 
     lane* claim(envelope&) noexcept override { return queue_.claim() ? &free_lane() : nullptr; }
-    bool answer_at_once(const handler_entry& how, void* message, void* answer) noexcept override {
-        return answer_now(how, message, answer, nullptr);
-    }
-    bool answer_at_once(const handler_entry& how, void* message, void* answer,
-                        bus_keeper& failed) noexcept override {
-        return answer_now(how, message, answer, &failed);
-    }
     at_once answer_watched(const handler_entry& how, void* message, void* answer,
                            watched_call& by) noexcept override {
         if (!queue_.claim()) return at_once::no;
@@ -62,8 +55,8 @@ public:
     }
 
 private:
-    POSTHASTE_ALWAYS_INLINE bool answer_now(const handler_entry& how, void* message, void* answer,
-                                            bus_keeper* failed) noexcept {
+    bool answer_claimed(const handler_entry& how, void* message, void* answer,
+                        bus_keeper* failed) noexcept override {
         if (!queue_.claim()) return false;
         lane& l = free_lane();
         l.answer(how, message, answer, failed);

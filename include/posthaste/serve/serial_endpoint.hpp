@@ -35,13 +35,6 @@ public:
     lane* claim(envelope&) noexcept override {
         return box_.claim() || (!home().one_by_one() && claim_soon()) ? &lane_ : nullptr;
     }
-    bool answer_at_once(const handler_entry& how, void* message, void* answer) noexcept override {
-        return answer_now(how, message, answer, nullptr);
-    }
-    bool answer_at_once(const handler_entry& how, void* message, void* answer,
-                        bus_keeper& failed) noexcept override {
-        return answer_now(how, message, answer, &failed);
-    }
     at_once answer_watched(const handler_entry& how, void* message, void* answer,
                            watched_call& by) noexcept override {
         if (!box_.claim()) return at_once::no;
@@ -68,12 +61,11 @@ public:
     const lane* lane_number(std::size_t i) noexcept override { return i == 0 ? &lane_ : nullptr; }
 
 private:
-    POSTHASTE_ALWAYS_INLINE bool answer_now(const handler_entry& how, void* message, void* answer,
-                                            bus_keeper* failed) noexcept {
-        const bool unclaimed = answers_unclaimed();
-        if (unclaimed ? !take_unclaimed(lane_, box_) : !box_.claim()) return false;
+    bool answer_claimed(const handler_entry& how, void* message, void* answer,
+                        bus_keeper* failed) noexcept override {
+        if (!box_.claim()) return false;
         lane_.answer(how, message, answer, failed);
-        if (!unclaimed) give_back();
+        give_back();
         return true;
     }
     bool rests() const noexcept override {
