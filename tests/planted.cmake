@@ -76,8 +76,8 @@ bug(mailbox_passes_by_what_is_there
 bug(ledger_counts_half_of_a_step
   about "an account counts places that are just being taken ahead"
   header serve/ledger.hpp
-  find [==[const bool complete = m.ahead % 2 == 0;]==]
-  replace [==[const bool complete = true;]==]
+  find [==[const bool taking = ahead % 2 != 0 || ]==]
+  replace [==[const bool taking = ]==]
   program explore/ledger_explore)
 bug(work_queue_sends_nobody
   about "a letter waits, and a place is free: a reader that finds more sends nobody"

@@ -22,7 +22,7 @@ namespace posthaste {
 /// Threads    any; to_the_lane() one at a time, and accept_here().
 /// Cost       none takes a lock; to_the_lane() is a load and a store, and so is accept_here() 15
 ///            times of 16; all others take one read-modify-write, accept_if_room() repeats it under
-///            contention.
+///            contention. counts() waits while places are being taken ahead.
 class ledger {
 public:
     /// What became of the messages that the lanes took, and how many they are at.
@@ -104,18 +104,13 @@ public:
     std::uint64_t gone() const noexcept { return gone(std::memory_order_relaxed); }
 
     account counts(const lanes& l, std::uint64_t redelivered) const noexcept {
-        // All of one moment: what was seen before the look at `accepted` is the same after it. What
-        // is used ahead may become more meanwhile, as if it had been accepted then.
+        // All of one moment: what was seen before the look at `accepted` is the same after it.
         moment m = look();
         std::uint64_t queued = 0;
         for (int looks = 0;; ++looks) {
-            const std::uint64_t used = used_ahead_.load(std::memory_order_acquire);  // (6)
-            queued = senders_->accepted.load(std::memory_order_acquire);  // (3)
-            queued -= m.ahead / 2 - used;
+            queued = accepted_by_now();
             const moment after = look();
-            const bool complete = m.ahead % 2 == 0;
-            if ((after == m && complete) || looks == 1000) break;
-            if (!complete) std::this_thread::yield();
+            if (after == m || looks == 1000) break;
             m = after;
         }
         account a = ends(l, redelivered, m);
@@ -139,7 +134,7 @@ private:
 
     // What has left the queue, and what is in it with no message yet.
     struct moment {
-        std::uint64_t to_lanes, dropped, given_back, granted, used, ahead;
+        std::uint64_t to_lanes, dropped, given_back, granted, used;
         std::uint64_t gone() const noexcept { return to_lanes + dropped + given_back; }
         // Fewer may seem granted than used, if they are not of one moment after all.
         std::uint64_t not_used(std::uint64_t but) const noexcept {
@@ -192,8 +187,19 @@ private:
         m.given_back = given_back_.load(std::memory_order_acquire);  // (2)
         m.granted = granted_.load(std::memory_order_acquire);  // (5)
         m.used = used_.load(std::memory_order_relaxed);
-        m.ahead = ahead_.load(std::memory_order_acquire);  // (6)
         return m;
+    }
+    // Without the places that are not used. Of one moment by itself, whatever else goes on: what is
+    // used may become more meanwhile, as if it had been accepted then.
+    std::uint64_t accepted_by_now() const noexcept {
+        for (;;) {
+            const std::uint64_t ahead = ahead_.load(std::memory_order_acquire);  // (6)
+            const std::uint64_t used = used_ahead_.load(std::memory_order_acquire);  // (6)
+            const std::uint64_t all = senders_->accepted.load(std::memory_order_acquire);  // (3)
+            const bool taking = ahead % 2 != 0 || ahead_.load(std::memory_order_relaxed) != ahead;
+            if (!taking) return all - (ahead / 2 - used);
+            std::this_thread::yield();  // who takes them may have been stopped in between
+        }
     }
     account ends(const lanes& l, std::uint64_t redelivered, const moment& m) const noexcept {
         account a;
@@ -220,7 +226,8 @@ private:
     // (6) releases to an account that places had been accepted before they were ahead, and were
     //     ahead before they were used.
     // relaxed: the other counters; each is exact, their sum at rest. A first look at accepted,
-    // checked by a read-modify-write. What accept_here() reads it wrote itself.
+    // checked by a read-modify-write. What accept_here() reads it wrote itself. A second look at
+    // ahead_: it comes after (3).
     alignas(detail::cache_line) number to_lanes_ = 0;  // the readers'
     number to_the_lane_ = 0;
     number dropped_ = 0;
