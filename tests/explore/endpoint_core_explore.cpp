@@ -337,7 +337,7 @@ world::script answers_unclaimed(sent what, bool closes, bool drives) {
             endpoint_core::see_closed(s->at);
             if (s->core.idle()) s->content.write();  // as who destroys it
         });
-    script.at_end = [s, what, closes, answered, accepted] {
+    script.at_end = [s, closes, answered, accepted] {
         s->at.drive_ready();
         world::demand(s->handled == *answered + *accepted, "one was not handled");
         world::demand(closes || *accepted, "it was refused");
