@@ -1,8 +1,8 @@
 // Calls whose caller, handler and timers are at home on one thread, one of which another thread may
 // stop: that one ends once, and the others, which nobody elsewhere can end, are all answered.
-#include <posthaste/posthaste.hpp>
+#include "../support/stumbling_cell.hpp"
 
-#include "../support/race.hpp"
+#include <posthaste/posthaste.hpp>
 
 #include <memory>
 

@@ -345,3 +345,27 @@ TEST_CASE("endpoint_core: what an outbox brings when the bus has ended is counte
     CHECK(core.counts().left == 0);
     CHECK(core.idle());
 }
+
+TEST_CASE("endpoint_core: a call ends at home if nobody elsewhere can stop, evict or shut it out") {
+    const auto ends_at_home = [](executor& at, when_full full, stop_token callers = {}) {
+        dead_letters dead;
+        const auto ignore = [](const job&) { return 0; };
+        serial_endpoint core("log", at, dead,
+                             std::make_unique<detail::handler_of<decltype(ignore), job>>(ignore),
+                             serial.full(full));
+        return core.ends_at_home(callers);
+    };
+    stop_source anybody;
+    simulation sim;
+    run_loop loop;
+    for (executor* const at : {static_cast<executor*>(&sim), static_cast<executor*>(&loop)}) {
+        CHECK(ends_at_home(*at, when_full::reject));
+        CHECK(ends_at_home(*at, when_full::drop_newest));
+        CHECK_FALSE(ends_at_home(*at, when_full::drop_oldest));
+        CHECK_FALSE(ends_at_home(*at, when_full::wait));
+        CHECK_FALSE(ends_at_home(*at, when_full::reject, anybody.token()));
+    }
+    thread_pool one(1), two(2);
+    CHECK_FALSE(ends_at_home(one, when_full::reject));  // a timer fires on the clock's thread
+    CHECK_FALSE(ends_at_home(two, when_full::reject));
+}

@@ -28,9 +28,10 @@ public:
     /// suspended coroutines may be destroyed.
     virtual bool idle_here() const noexcept = 0;
 
-    /// Pieces of its work run one after the other, or within one that drives it, on its thread;
-    /// and what one has done is known to the next. So do its timers, unless it watches(). Always
-    /// the same answer.
+    /// Pieces of its work run one after the other, or within one that drives it, on its thread, and
+    /// meanwhile here() holds on no other; what one has done is known to the next, and to whoever
+    /// finds it idle_here(). Unless it watches(), that is so of its timers' firing, too. Always the
+    /// same answer.
     virtual bool one_by_one() const noexcept { return false; }
 
     /// Is the calling thread running work of this executor?
