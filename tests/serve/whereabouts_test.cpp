@@ -125,6 +125,21 @@ TEST_CASE("whereabouts: a queued call says how many are ahead, and what their ha
     CHECK(told(cancelled) == "cancelled at inventory: it was still queued");  // takes no memory
 }
 
+TEST_CASE("whereabouts: nobody is ahead in a place that was only taken ahead") {
+    testing::no_frames_left frames;
+    simulation sim(any_seed()), elsewhere;
+    bus app(sim);
+    takes(app, "inventory", serial, 10s);
+    launched<result<int>> first(sim, call(app.client<ask>("inventory"), 1));
+    sim.advance(1ms);
+    launched<result<int>> second(sim, call(app.client<ask>("inventory"), 2));
+    sim.advance(1ms);
+    CHECK(app.client<ask>("inventory").send(3));  // from elsewhere, too
+    launched<result<int>> c(elsewhere, call(app.client<ask>("inventory", deadline(300ms)), 4));
+    elsewhere.advance(300ms);
+    CHECK(told(c).find(", 2 ahead; its handler is running") != std::string::npos);
+}
+
 TEST_CASE("whereabouts: the time of a handler that began from the queue is known") {
     testing::no_frames_left frames;
     simulation sim(any_seed());

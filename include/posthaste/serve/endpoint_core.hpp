@@ -308,7 +308,9 @@ public:
         } else if (in_room) {
             w.at = whereabouts::place::room;
         } else if (const std::uint64_t gone = ledger_.gone(); r.ticket > gone) {
-            w.ahead = static_cast<std::int64_t>(r.ticket - gone) - 1;
+            // Its ticket counts places taken ahead, too.
+            const std::uint64_t place = std::min(r.ticket - gone, ledger_.accepted_after(gone));
+            w.ahead = static_cast<std::int64_t>(place) - 1;
             look_ahead(w, now);
         }
         return w;

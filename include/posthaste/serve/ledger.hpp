@@ -102,6 +102,10 @@ public:
 
     /// How many have left the queue; never less than before.
     std::uint64_t gone() const noexcept { return gone(std::memory_order_relaxed); }
+    /// How many have been accepted since so many had left.
+    std::uint64_t accepted_after(std::uint64_t gone) const noexcept {
+        return accepted_by_now() - gone;
+    }
 
     account counts(const lanes& l, std::uint64_t redelivered) const noexcept {
         // All of one moment: what was seen before the look at `accepted` is the same after it.

@@ -52,8 +52,9 @@ namespace detail {
 template <typename Mode>
 class queue_options {
 public:
-    /// How many messages may wait, 1 to `unbounded`. Of a serial one of 128 or more, on an executor
-    /// of one thread, senders from other threads may be refused when fewer do, by up to 15.
+    /// How many messages may wait, 1 to `unbounded`. A serial one of 128 or more, on an executor of
+    /// one thread, may be full when fewer do, by up to 15, for who sends other than in work of that
+    /// executor. Not with when_full::wait or drop_oldest.
     constexpr Mode capacity(std::size_t n) const noexcept {
         Mode changed = self();
         changed.capacity_ = n;

@@ -18,7 +18,9 @@ struct whereabouts {
     };
     place at = place::queue;
     duration since = forever;  ///< how long it was there; `forever`: nobody read the clock
-    std::int64_t ahead = -1;  ///< how many were to leave the queue before it; less than 0: unknown
+    /// How many were to leave the queue before it; less than 0: unknown. Up to 15 more than that
+    /// where places are taken ahead, but not more than are in the queue beside it.
+    std::int64_t ahead = -1;
 
     /// What the handler does that it waits for: its own, or that of one ahead.
     struct {
