@@ -321,3 +321,34 @@ bug(called_lane_forgotten
   find [==[    if (was_called) of.home().post(*called_by_);]==]
   replace [==[    static_cast<void>(was_called);]==]
   program explore/endpoint_core_explore)
+bug(call_at_home_though_stopped_elsewhere
+  about "a call is ended by stores, and another thread may stop its caller"
+  header serve/endpoint_core.hpp
+  find [==[        return ends_at_home_ && !callers.stop_possible();]==]
+  replace [==[        static_cast<void>(callers);
+        return ends_at_home_;]==]
+  program race/call_at_home_race)
+bug(call_at_home_though_it_gives_way
+  about "a call is ended by stores, and another thread sends what it gives way to"
+  header serve/endpoint_core.hpp
+  find [==[alone() && full_ != when_full::drop_oldest && full_ != when_full::wait]==]
+  replace [==[alone() && full_ != when_full::wait]==]
+  program race/call_ends_elsewhere_race)
+bug(call_at_home_though_it_waits_for_room
+  about "a call is ended by stores, and another thread shuts the room it waits for"
+  header serve/endpoint_core.hpp
+  find [==[alone() && full_ != when_full::drop_oldest && full_ != when_full::wait]==]
+  replace [==[alone() && full_ != when_full::drop_oldest]==]
+  program race/call_ends_elsewhere_race)
+bug(call_at_home_though_timed_elsewhere
+  about "a call is ended by stores, and its timer fires on another thread"
+  header serve/endpoint_core.hpp
+  find [==[ends_at_home_(alone() &&]==]
+  replace [==[ends_at_home_(home_.one_by_one() &&]==]
+  program race/call_ends_elsewhere_race)
+bug(call_at_home_though_handled_elsewhere
+  about "a call is ended by stores, and handled on another thread"
+  header serve/call.hpp
+  find [==[const bool here = &at == &endpoint_->home() && endpoint_->ends]==]
+  replace [==[const bool here = at.one_by_one() && endpoint_->ends]==]
+  program race/call_ends_elsewhere_race)
