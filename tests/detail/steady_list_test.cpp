@@ -28,7 +28,7 @@ TEST_CASE("steady_list: what was added stays where it is, while it grows") {
     }
 }
 
-TEST_CASE("steady_list: one whose constructor throws was never added; all go with it") {
+TEST_CASE("steady_list: one whose constructor throws was never added, and all go with it") {
     static int alive;
     alive = 0;
     struct counted {
