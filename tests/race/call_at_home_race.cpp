@@ -5,6 +5,7 @@
 #include <posthaste/posthaste.hpp>
 
 #include <memory>
+#include <thread>
 
 using namespace posthaste;
 using namespace posthaste::testing;
@@ -20,10 +21,10 @@ outcome answered("answered before it was stopped"), queued("stopped in the queue
     running("stopped while its handler ran");
 mistakes wrong;
 
-task<> to_be_stopped(client<add_one> adder) {
-    const auto r = co_await adder.call(99);
+task<> to_be_stopped(client<add_one> adder, int n) {
+    const auto r = co_await adder.call(n);
     if (r) {
-        wrong.expect(*r == 100, "a reply to another call");
+        wrong.expect(*r == n + 1, "a reply to another call");
         answered.seen();
         co_return;
     }
@@ -45,7 +46,7 @@ task<> all(client<add_one> adder, stop_token stop, int& ended) {
     const context& mine = co_await this_context;
     const context stopped(mine, stop);
     scope some(stopped);
-    some.spawn(to_be_stopped, adder);
+    some.spawn(to_be_stopped, adder, 98 + ended % 2);  // 99: it lets the other thread go first
     co_await not_to_be_stopped(adder, ended);
     co_await some.join();
 }
@@ -56,7 +57,10 @@ int main() {
     run_loop loop;
     bus app{loop};
     app.handle<add_one>("adder", [](add_one m) -> task<int> {
-        for (int i = 0; i != m.to; ++i) co_await yield();
+        for (int i = 0; i != m.to; ++i) {
+            if (m.to == 99 && i % 32 == 31) std::this_thread::yield();  // to who stops it
+            co_await yield();
+        }
         co_return m.to + 1;
     });
     const auto adder = app.client<add_one>("adder");
